@@ -1,0 +1,249 @@
+import contextlib
+import hashlib
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wire.errors import BundleError
+from wire.manifest import (
+    MAX_MANIFEST_BYTES,
+    FileEntry,
+    Input,
+    Macs,
+    Manifest,
+    Measured,
+    Option,
+    digest_of,
+    dump_manifest,
+    load_manifest,
+)
+from wire.records import to_plain
+
+bounded = settings(derandomize=True, deadline=None, max_examples=100)
+
+SHA = "ab" * 32
+MEASURED = Measured(
+    dataset="pictures",
+    pictures=100,
+    top1=0.875,
+    top1_drop=-0.01,
+    agreement=0.96,
+    bytes_mean=480.5,
+    bytes_p95=610.0,
+)
+SPLIT = Option(
+    id=0,
+    point="features.5",
+    codec="learned",
+    rate="q2",
+    coder="huffman",
+    shape=(12, 14, 14),
+    device_graph="device/0.onnx",
+    cluster_graph="cluster/0.onnx",
+    tables="tables/0.npy",
+    jpeg_quality=None,
+    macs=Macs(1, 2, 3, 4),
+    measured=MEASURED,
+)
+JPEG = replace(
+    SPLIT,
+    id=1,
+    point="input",
+    codec="jpeg",
+    rate="85",
+    coder="jpeg",
+    shape=(3, 224, 224),
+    device_graph=None,
+    cluster_graph="cluster/1.onnx",
+    tables=None,
+    jpeg_quality=85,
+)
+ALONE = replace(
+    SPLIT,
+    id=2,
+    point="output",
+    codec="none",
+    rate="full",
+    coder="none",
+    shape=(1, 1, 1),
+    device_graph="device/2.onnx",
+    cluster_graph=None,
+    tables=None,
+)
+FILES = (
+    FileEntry("device/0.onnx", SHA, 10, "device"),
+    FileEntry("device/2.onnx", SHA, 10, "both"),
+    FileEntry("cluster/0.onnx", SHA, 10, "cluster"),
+    FileEntry("cluster/1.onnx", SHA, 10, "both"),
+    FileEntry("tables/0.npy", SHA, 10, "both"),
+    FileEntry("labels.txt", SHA, 10, "both"),
+)
+MANIFEST = Manifest(
+    schema=1,
+    backbone="lite0",
+    created_by="isthmus 0.1.0",
+    input=Input(224, 224, 256),
+    labels="labels.txt",
+    baseline_top1=0.892,
+    options=(SPLIT, JPEG, ALONE),
+    files=FILES,
+)
+PLAIN = json.loads(dump_manifest(MANIFEST))
+
+
+def as_json(plain):
+    return json.dumps(plain).encode()
+
+
+def with_option(option):
+    return replace(MANIFEST, options=(option, JPEG, ALONE))
+
+
+def with_file(entry):
+    return replace(MANIFEST, files=(*FILES, entry))
+
+
+def test_a_manifest_survives_the_way_to_disk_and_back():
+    data = dump_manifest(MANIFEST)
+    assert load_manifest(data) == MANIFEST
+    assert dump_manifest(load_manifest(data)) == data
+    assert data.startswith(b'{\n "backbone": "lite0",\n')
+    assert data.endswith(b"}\n")
+
+
+def test_equal_manifests_have_equal_bytes_however_their_numbers_were_written():
+    measured = replace(MEASURED, bytes_p95=610)
+    assert dump_manifest(with_option(replace(SPLIT, measured=measured))) == dump_manifest(MANIFEST)
+
+
+def test_the_digest_is_the_sha256_of_the_bytes():
+    assert digest_of(b"manifest") == hashlib.sha256(b"manifest").hexdigest()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        with_option(replace(SPLIT, id=1)),
+        with_option(replace(SPLIT, tables=None)),
+        with_option(replace(SPLIT, device_graph=None)),
+        with_option(replace(SPLIT, cluster_graph=None)),
+        with_option(replace(SPLIT, jpeg_quality=50)),
+        with_option(replace(SPLIT, device_graph="absent.onnx")),
+        with_option(replace(SPLIT, cluster_graph="device/0.onnx")),
+        with_option(replace(SPLIT, device_graph="cluster/0.onnx")),
+        with_option(replace(SPLIT, tables="device/0.onnx")),
+        with_option(replace(SPLIT, shape=(12, 257, 14))),
+        with_option(replace(JPEG, id=3, shape=(1, 224, 224))),
+        with_option(replace(JPEG, id=3, jpeg_quality=None)),
+        with_option(replace(JPEG, id=3, jpeg_quality=0)),
+        with_option(replace(JPEG, id=3, cluster_graph=None)),
+        with_option(replace(JPEG, id=3, tables="tables/0.npy")),
+        with_option(replace(ALONE, id=3, shape=(1, 1, 2))),
+        with_option(replace(ALONE, id=3, device_graph=None)),
+        with_option(replace(ALONE, id=3, cluster_graph="cluster/0.onnx")),
+        replace(MANIFEST, labels="absent.txt"),
+        replace(MANIFEST, input=Input(224, 224, 200)),
+        with_file(FILES[0]),
+        with_file(FileEntry("manifest.json", SHA, 10, "both")),
+    ],
+)
+def test_a_manifest_that_does_not_hold_together_is_neither_written_nor_read(bad):
+    with pytest.raises(BundleError) as written:
+        dump_manifest(bad)
+    assert written.value.mend
+    with pytest.raises(BundleError) as read:
+        load_manifest(as_json(to_plain(bad)))
+    assert str(read.value) == str(written.value)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["../x", "a/../x", "/x", "a//x", "a/", ".", "./x", "", "a\\x", "C:x", "a\x00x", "a\nx", "..", "\u202ex"],
+)
+def test_a_path_that_could_leave_the_bundle_is_refused(path):
+    plain = {**PLAIN, "files": [*PLAIN["files"], {**PLAIN["files"][0], "path": path}]}
+    with pytest.raises(BundleError):
+        load_manifest(as_json(plain))
+
+
+def test_two_options_of_one_id_are_refused_when_read():
+    plain = {**PLAIN, "options": [PLAIN["options"][0]] * 2}
+    with pytest.raises(BundleError, match="two options have the id 0"):
+        load_manifest(as_json(plain))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"\xff\xfe\xfa",
+        b"[" * 100_000,
+        b'{"schema": 1}',
+        b'{"schema": ' + b"9" * 5000 + b"}",
+        as_json({**PLAIN, "schema": "1"}),
+        as_json({**PLAIN, "schema": True}),
+        as_json({**PLAIN, "extra": 1}),
+        as_json({**PLAIN, "baseline_top1": float("nan")}),
+        as_json({**PLAIN, "baseline_top1": 1.5}),
+        as_json({**PLAIN, "backbone": "\ud800"}),
+        as_json({**PLAIN, "options": [{**PLAIN["options"][0], "shape": [1, 1]}]}),
+        as_json({**PLAIN, "options": [{**PLAIN["options"][0], "coder": "range"}]}),
+        as_json({**PLAIN, "options": PLAIN["options"] * 400}),
+        as_json({**PLAIN, "files": [{**PLAIN["files"][0], "sha256": "00"}]}),
+        b" " * (MAX_MANIFEST_BYTES + 1),
+    ],
+    ids=range(19),
+)
+def test_what_is_no_manifest_is_refused_with_a_way_to_mend_it(data):
+    with pytest.raises(BundleError) as caught:
+        load_manifest(data)
+    assert caught.value.mend
+
+
+def test_another_schema_is_told_apart_from_damage():
+    with pytest.raises(BundleError, match=r"schema 2 and this Isthmus reads schema 1 \(install"):
+        load_manifest(b'{"schema": 2, "new": []}')
+
+
+def test_an_error_names_the_field_and_keeps_its_cause():
+    macs = {**PLAIN["options"][0]["macs"], "tail": -1}
+    plain = {**PLAIN, "options": [{**PLAIN["options"][0], "macs": macs}]}
+    with pytest.raises(BundleError, match=r"manifest\.options\[0\]\.macs\.tail") as caught:
+        load_manifest(as_json(plain))
+    assert caught.value.__cause__ is not None
+
+
+def test_a_manifest_over_its_size_is_not_written():
+    options = tuple(
+        replace(SPLIT, id=number, point="é" * 128, codec="é" * 128, rate="é" * 128) for number in range(1000)
+    )
+    files = (*FILES, *(FileEntry(f"{'é' * 200}{number}", SHA, 1, "both") for number in range(3900)))
+    with pytest.raises(BundleError, match="bytes"):
+        dump_manifest(replace(MANIFEST, options=options, files=files))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@bounded
+@given(st.sampled_from(sorted(PLAIN)), json_values)
+def test_any_value_in_any_field_loads_or_raises_a_bundle_error(field, value):
+    with contextlib.suppress(BundleError):
+        load_manifest(as_json({**PLAIN, field: value}))
+
+
+@bounded
+@given(st.binary(max_size=100))
+def test_any_bytes_raise_a_bundle_error(data):
+    with pytest.raises(BundleError):
+        load_manifest(data)

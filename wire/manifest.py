@@ -1,0 +1,246 @@
+"""The manifest of a bundle: which options there are, which files they need, and what was measured.
+
+Kept as canonical JSON; the SHA-256 of its bytes is the digest of the whole bundle, since it lists the
+SHA-256 of every file. Owns the manifest; opens no file.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal
+
+from wire.bitstream import MAX_CHANNELS, MAX_SIDE
+from wire.errors import BundleError, WireError
+from wire.ids import BundleDigest, OptionField, PointField
+from wire.records import Hex, Length, Range, from_plain, to_plain
+
+MANIFEST_SCHEMA: Final = 1
+MANIFEST_NAME: Final = "manifest.json"
+MAX_MANIFEST_BYTES: Final = 4 * 2**20
+
+_REMAKE = "make the bundle again"
+
+# What an option must have, and what it cannot have, by its coder.
+_NEEDS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
+    "huffman": (("device_graph", "cluster_graph", "tables"), ("jpeg_quality",)),
+    "jpeg": (("cluster_graph", "jpeg_quality"), ("tables",)),
+    "none": (("device_graph",), ("cluster_graph", "tables", "jpeg_quality")),
+}
+
+Side = Literal["device", "cluster"]
+FileSide = Literal["device", "cluster", "both"]
+Pixels = Annotated[int, Range(1, 2**14)]
+Fraction = Annotated[float, Range(0.0, 1.0)]
+Bytes = Annotated[float, Range(0.0, 2.0**31)]
+Operations = Annotated[int, Range(0, 2**53)]
+Name = Annotated[str, Length(128)]
+FileName = Annotated[str, Length(256, least=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """How a frame becomes the backbone's picture, uint8 RGB, in pixels.
+
+    It is scaled so that its shorter side is ``resize``, then cropped to its centre of height × width.
+    """
+
+    height: Pixels
+    width: Pixels
+    resize: Pixels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What one option did on a data set; fractions between 0 and 1, and bytes a frame."""
+
+    dataset: Name
+    pictures: Annotated[int, Range(0, 2**31)]
+    top1: Fraction
+    top1_drop: Annotated[float, Range(-1.0, 1.0)]
+    agreement: Fraction
+    bytes_mean: Bytes
+    bytes_p95: Bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Macs:
+    """Multiply-accumulates a frame: head and encoder on the device, decoder and tail on the cluster."""
+
+    head: Operations
+    encoder: Operations
+    decoder: Operations
+    tail: Operations
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One thing that a device can choose for one frame: a partition point, a codec and a rate.
+
+    ``shape`` is (channels, height, width) of the symbols; of the picture for jpeg; (1, 1, 1) for none, where
+    nothing is sent.
+    """
+
+    id: OptionField
+    point: PointField
+    codec: Name
+    rate: Name
+    coder: Literal["huffman", "jpeg", "none"]
+    shape: Annotated[tuple[Annotated[int, Range(1, MAX_CHANNELS)], ...], Length(3, least=3)]
+    device_graph: FileName | None
+    cluster_graph: FileName | None
+    tables: FileName | None
+    jpeg_quality: Annotated[int, Range(1, 100)] | None
+    macs: Macs
+    measured: Measured
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """One file of the bundle, and which side needs it."""
+
+    path: FileName
+    sha256: Annotated[str, Hex(64)]
+    size_bytes: Annotated[int, Range(0, 2**31)]
+    side: FileSide
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """Everything that both sides must agree on about one backbone; ``labels`` names a file, one a line."""
+
+    schema: Annotated[int, Range(MANIFEST_SCHEMA, MANIFEST_SCHEMA)]
+    backbone: Name
+    created_by: Name
+    input: Input
+    labels: FileName
+    baseline_top1: Fraction
+    options: Annotated[tuple[Option, ...], Length(1000)]
+    files: Annotated[tuple[FileEntry, ...], Length(4000)]
+
+
+def dump_manifest(manifest: Manifest) -> bytes:
+    """Write a manifest as canonical JSON: sorted keys, indent of one, a newline at the end.
+
+    Raises BundleError for a manifest that ``load_manifest`` would refuse.
+    """
+    # Through the check, so that a 1 where 1.0 is meant does not give another digest.
+    checked = _checked(to_plain(manifest))
+    data = (json.dumps(to_plain(checked), sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
+    _check_size(len(data))
+    return data
+
+
+def load_manifest(data: bytes) -> Manifest:
+    """Read a manifest, and check all of it that can be checked without the files.
+
+    Raises BundleError for whatever is wrong with it.
+    """
+    _check_size(len(data))
+    try:
+        plain = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"the manifest is not JSON: {error}", mend="fetch the bundle again") from error
+    return _checked(plain)
+
+
+def digest_of(manifest_bytes: bytes) -> BundleDigest:
+    """Give the digest of a bundle: the SHA-256 of its manifest's bytes, in hexadecimal."""
+    return BundleDigest(hashlib.sha256(manifest_bytes).hexdigest())
+
+
+def _check_size(size_bytes: int) -> None:
+    if size_bytes > MAX_MANIFEST_BYTES:
+        raise BundleError(
+            f"the manifest has {size_bytes} bytes, and may have {MAX_MANIFEST_BYTES}",
+            mend="make a bundle with fewer options",
+        )
+
+
+def _checked(plain: Any) -> Manifest:
+    schema = plain.get("schema") if isinstance(plain, dict) else None
+    if type(schema) is int and schema != MANIFEST_SCHEMA:
+        raise BundleError(
+            f"the manifest has schema {schema} and this Isthmus reads schema {MANIFEST_SCHEMA}",
+            mend="install the Isthmus that made the bundle, or make the bundle again with this one",
+        )
+    try:
+        manifest = from_plain(Manifest, plain, where="manifest")
+    except WireError as error:
+        raise BundleError(str(error), mend=_REMAKE) from error
+    for fault in _faults(manifest):
+        raise BundleError(fault, mend=_REMAKE)
+    return manifest
+
+
+def _faults(manifest: Manifest) -> Iterator[str]:
+    """Tell what is wrong with a manifest whose fields are each right."""
+    sides = {entry.path: entry.side for entry in manifest.files}
+    yield from _input_faults(manifest.input)
+    yield from _file_faults(manifest.files)
+    if manifest.labels not in sides:
+        yield f"the labels {manifest.labels!r} are not among the files of the manifest"
+    seen = set()
+    for option in manifest.options:
+        if option.id in seen:
+            yield f"two options have the id {option.id}"
+        seen.add(option.id)
+        for fault in (*_option_faults(option), *_reference_faults(option, sides)):
+            yield f"option {option.id} {fault}"
+
+
+def _input_faults(expected: Input) -> Iterator[str]:
+    if expected.resize < max(expected.height, expected.width):
+        yield f"input.resize is {expected.resize}, too small to crop {expected.height}×{expected.width} from"
+
+
+def _file_faults(files: tuple[FileEntry, ...]) -> Iterator[str]:
+    seen = set()
+    for entry in files:
+        if not _is_safe(entry.path):
+            yield f"the path {entry.path!r} is not a plain relative path"
+        if entry.path == MANIFEST_NAME:
+            yield f"{MANIFEST_NAME} lists itself"
+        if entry.path in seen:
+            yield f"the file {entry.path!r} is listed twice"
+        seen.add(entry.path)
+
+
+def _is_safe(path: str) -> bool:
+    """Tell whether a path stays within the bundle on every platform."""
+    plain = path.isprintable() and not any(mark in path for mark in "\\:")
+    return plain and not any(part in ("", ".", "..") for part in path.split("/"))
+
+
+def _option_faults(option: Option) -> Iterator[str]:
+    """Tell what an option lacks, or has in vain, for its coder."""
+    channels, height, width = option.shape
+    if max(height, width) > MAX_SIDE:
+        yield f"has symbols of {height}×{width}, and a bitstream holds up to {MAX_SIDE}×{MAX_SIDE}"
+    if option.coder == "jpeg" and channels != 3:
+        yield f"is a JPEG picture of {channels} channels, not 3"
+    if option.coder == "none" and option.shape != (1, 1, 1):
+        yield "sends nothing, and must have the shape (1, 1, 1)"
+    required, forbidden = _NEEDS[option.coder]
+    for name in required:
+        if getattr(option, name) is None:
+            yield f"has the coder {option.coder} and needs {name}"
+    for name in forbidden:
+        if getattr(option, name) is not None:
+            yield f"has the coder {option.coder} and cannot have {name}"
+
+
+def _reference_faults(option: Option, sides: dict[str, FileSide]) -> Iterator[str]:
+    """Tell which file of an option is not listed, or is not given to the side that needs it."""
+    wanted: tuple[tuple[str | None, tuple[FileSide, ...]], ...] = (
+        (option.device_graph, ("device", "both")),
+        (option.cluster_graph, ("cluster", "both")),
+        (option.tables, ("both",)),
+    )
+    for path, allowed in wanted:
+        if path is None:
+            continue
+        if path not in sides:
+            yield f"needs {path!r}, which is not among the files of the manifest"
+        elif sides[path] not in allowed:
+            yield f"needs {path!r} on the side {allowed[-1]!r}, and the manifest gives it to {sides[path]!r}"
