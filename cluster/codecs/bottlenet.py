@@ -1,0 +1,136 @@
+"""BottleNet's codec (Eshratifar, Esmaili and Pedram, 2019): a learned reduction of channels and of space.
+
+Owns the reduction units, the 8-bit quantiser and the restoration units, as modules that train and that export to
+ONNX. Knows nothing of bitstreams, bundles or training loops.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from wire.errors import SettingError
+
+LEVELS: Final = 256
+RESTORATION_WIDTH: Final = 96
+RANGE_MOMENTUM: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class BottleNetSetting:
+    """How far to reduce: to ``channels`` channels, and by ``stride`` in height and in width (c′ and s)."""
+
+    channels: int
+    stride: int
+
+    @classmethod
+    def parse(cls, text: str) -> "BottleNetSetting":
+        """Read ``c8-s2``.
+
+        Raises:
+            SettingError: the text is not of that form.
+        """
+        match = re.fullmatch(r"c([1-9]\d{0,3})-s([1-9]\d?)", text)
+        if match is None:
+            raise SettingError(f"{text!r} is no setting of bottlenet", mend="write it as c8-s2: 8 channels, stride 2")
+        return cls(int(match[1]), int(match[2]))
+
+    def __str__(self) -> str:
+        return f"c{self.channels}-s{self.stride}"
+
+
+class BottleNet(nn.Module):
+    """Encoder and decoder for the tensor at one point, (N, C, H, W) float32.
+
+    The encoder's symbols are (N, c′, ⌈H/s⌉, ⌈W/s⌉), integers 0 to 255.
+    """
+
+    def __init__(self, shape: tuple[int, ...], setting: BottleNetSetting) -> None:
+        """Build a codec for tensors of ``shape`` (C, H, W).
+
+        Raises:
+            SettingError: the point's tensor has no height and width, or the setting does not divide it.
+        """
+        super().__init__()
+        if len(shape) != 3 or shape[1] % setting.stride or shape[2] % setting.stride:
+            raise SettingError(
+                f"bottlenet {setting} does not fit a tensor of shape {shape}",
+                mend="choose a point with a (C, H, W) tensor and a stride that divides H and W",
+            )
+        channels, stride = setting.channels, setting.stride
+        self.symbol_shape = (channels, shape[1] // stride, shape[2] // stride)
+        self.encoder = Encoder(shape[0], setting)
+        self.decoder = Decoder(shape[0], setting)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Encode, quantise and decode; the quantiser passes gradients straight through."""
+        return self.decoder.restore(self.encoder.quantised(features))
+
+
+class Encoder(nn.Module):
+    """The device half: features to symbols."""
+
+    def __init__(self, inputs: int, setting: BottleNetSetting) -> None:
+        super().__init__()
+        channels, stride = setting.channels, setting.stride
+        self.channel_reduction = nn.Sequential(
+            nn.Conv2d(inputs, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()
+        )
+        self.spatial_reduction: nn.Module = nn.Identity()
+        if stride > 1:
+            self.spatial_reduction = nn.Sequential(
+                nn.Conv2d(channels, channels, 2 * stride, stride, padding=stride // 2, bias=False),
+                nn.BatchNorm2d(channels),
+                nn.ReLU(),
+            )
+        self.maximum: Tensor
+        self.register_buffer("maximum", torch.ones(1, channels, 1, 1))
+        self.tracks_range = True
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Give the symbols as uint8."""
+        return self._levels(self._reduced(features)).to(torch.uint8)
+
+    def quantised(self, features: Tensor) -> Tensor:
+        """Give the symbols as float32 that carry gradients (straight-through)."""
+        reduced = self._reduced(features)
+        if self.training and self.tracks_range:
+            self._track(reduced.detach())
+        scaled = reduced.clamp(max=self.maximum) / self.maximum * (LEVELS - 1)
+        return scaled + (scaled.round() - scaled).detach()
+
+    def _reduced(self, features: Tensor) -> Tensor:
+        return self.spatial_reduction(self.channel_reduction(features))
+
+    def _levels(self, reduced: Tensor) -> Tensor:
+        # Equation 1 with n = 8. The minimum after a ReLU is 0; the maximum is each channel's, learned in training
+        # and fixed after it, so that no float has to travel with a frame.
+        return (reduced.clamp(max=self.maximum) / self.maximum * (LEVELS - 1)).round()
+
+    def _track(self, reduced: Tensor) -> None:
+        peak = reduced.amax(dim=(0, 2, 3)).view_as(self.maximum).clamp(min=1e-3)
+        self.maximum.lerp_(peak, RANGE_MOMENTUM)
+
+
+class Decoder(nn.Module):
+    """The cluster half: symbols to features like those that the head gave."""
+
+    def __init__(self, outputs: int, setting: BottleNetSetting) -> None:
+        super().__init__()
+        channels, stride, width = setting.channels, setting.stride, RESTORATION_WIDTH
+        spatial: nn.Module = nn.Conv2d(channels, width, 3, padding=1, bias=False)
+        if stride > 1:
+            spatial = nn.ConvTranspose2d(channels, width, 2 * stride, stride, padding=stride // 2, bias=False)
+        self.spatial_restoration = nn.Sequential(spatial, nn.BatchNorm2d(width), nn.ReLU())
+        # No ReLU at the end: the tensor at a linear bottleneck is signed.
+        self.channel_restoration = nn.Conv2d(width, outputs, 3, padding=1)
+
+    def forward(self, symbols: Tensor) -> Tensor:
+        """Restore features (N, C, H, W) from symbols (N, c′, h, w) of any integer type."""
+        return self.restore(symbols.float())
+
+    def restore(self, levels: Tensor) -> Tensor:
+        """Restore features from symbols that carry gradients."""
+        return self.channel_restoration(self.spatial_restoration(levels / (LEVELS - 1)))
