@@ -1,0 +1,60 @@
+"""The Triton model repository: one folder a model, written when a point asks for it.
+
+Owns names and files of the repository. Starts nothing and connects to nothing.
+"""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+Backend = Literal["python", "onnxruntime", "noop"]
+"""``python``: ONNX Runtime inside Triton's Python backend, which the wheel brings; ``onnxruntime``: Triton's own
+backend, in NVIDIA's container; ``noop``: a Python model that computes nothing, for measuring the path."""
+
+PYTHON_MODEL: Final = Path(__file__).with_name("python_model.py")
+NOOP_MODEL: Final = Path(__file__).with_name("noop_model.py")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """One model: its name, its graph, and the tensors of one frame (without the batch)."""
+
+    name: str
+    graph: Path | None
+    input_name: str
+    input_shape: tuple[int, ...]
+    classes: int
+    max_batch: int
+    backend: Backend = "python"
+    kind: Literal["KIND_CPU", "KIND_GPU"] = "KIND_CPU"
+
+
+def write_model(repository: Path, spec: ModelSpec) -> Path:
+    """Write one model's folder, so that Triton can load it; a half-written one is never seen."""
+    folder = repository / spec.name
+    partial = repository / f".{spec.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    (partial / "1").mkdir(parents=True)
+    (partial / "config.pbtxt").write_text(model_config(spec), encoding="utf-8")
+    if spec.graph is not None:
+        os.symlink(spec.graph.resolve(), partial / "1" / "model.onnx")
+    if spec.backend != "onnxruntime":
+        shutil.copy(PYTHON_MODEL if spec.backend == "python" else NOOP_MODEL, partial / "1" / "model.py")
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(partial, folder)
+    return folder
+
+
+def model_config(spec: ModelSpec) -> str:
+    """Write ``config.pbtxt``: batches come ready-made from the tail replica, so Triton forms none itself."""
+    backend = "onnxruntime" if spec.backend == "onnxruntime" else "python"
+    dims = ", ".join(map(str, spec.input_shape))
+    return f"""name: "{spec.name}"
+backend: "{backend}"
+max_batch_size: {spec.max_batch}
+input [ {{ name: "{spec.input_name}" data_type: TYPE_UINT8 dims: [ {dims} ] }} ]
+output [ {{ name: "probabilities" data_type: TYPE_FP32 dims: [ {spec.classes} ] }} ]
+instance_group [ {{ count: 1 kind: {spec.kind} }} ]
+"""
