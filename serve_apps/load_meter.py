@@ -1,0 +1,57 @@
+"""What a tail replica knows of its own load, as the signal that it publishes.
+
+Owns the averages. Imports no Ray; time is given, not read.
+"""
+
+from typing import Final, Literal
+
+from wire.ids import PointName
+from wire.messages import LoadSignal
+
+MEMORY: Final = 0.1
+"""Share of the newest frame in an average."""
+WINDOW_S: Final = 2.0
+"""Over how long utilisation is taken."""
+
+
+class LoadMeter:
+    """Averages of one replica: time in the tail, time in the queue, share of time that it was busy."""
+
+    def __init__(self, point: PointName, *, now: float) -> None:
+        self._point = point
+        self._service_s = 0.0
+        self._queue_s = 0.0
+        self._busy_s = 0.0
+        self._since = now
+        self._utilisation = 0.0
+        self.in_flight = 0
+        self.state: Literal["ready", "starting", "draining"] = "starting"
+
+    def answered(self, *, service_s: float, queue_s: float, busy_s: float, now: float) -> None:
+        """Note one answered frame; ``busy_s`` is its share of the batch's time."""
+        first = self._service_s == 0.0
+        self._service_s = service_s if first else self._service_s + MEMORY * (service_s - self._service_s)
+        self._queue_s += MEMORY * (queue_s - self._queue_s)
+        self._roll(now)
+        self._busy_s += busy_s
+
+    def signal(self, now: float) -> LoadSignal:
+        """Say how the replica stands."""
+        self._roll(now)
+        return LoadSignal(
+            point=self._point,
+            state=self.state,
+            service_s=self._service_s,
+            # An idle replica has no queue, whatever the last frames saw.
+            queue_s=self._queue_s if self.in_flight else 0.0,
+            utilisation=self._utilisation,
+            in_flight=self.in_flight,
+            replicas=1,
+        )
+
+    def _roll(self, now: float) -> None:
+        passed = now - self._since
+        if passed >= WINDOW_S:
+            self._utilisation = min(1.0, self._busy_s / passed)
+            self._busy_s = 0.0
+            self._since = now

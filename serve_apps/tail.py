@@ -1,0 +1,178 @@
+"""The tail of one partition point: checks a frame, decodes it, joins it to a batch, answers it.
+
+Owns the life of a frame inside a replica. Imports neither Ray nor a web framework.
+"""
+
+import io
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cluster.pictures import centre_crop, open_picture
+from serve_apps.backends import Batch, TailBackend
+from serve_apps.batcher import Batcher, Computed
+from serve_apps.load_meter import LoadMeter
+from wire.bitstream import decode_symbols, unwrap_jpeg
+from wire.bundle import Bundle
+from wire.errors import BadPicture, DeadlineExceeded, IsthmusError, UnknownOption, UnknownPoint, WrongBundle
+from wire.ids import OptionId, PointName
+from wire.manifest import Option
+from wire.messages import Frame, Hello, LoadSignal, Reject, Result, Timings, Welcome, reject_from
+
+MAX_BATCH: Final = 16
+MAX_WAITING: Final = 256
+TOP: Final = 5
+RETRY_AFTER_S: Final = 0.2
+
+MakeBackend = Callable[[Option], TailBackend]
+
+
+class Tail:
+    """One replica's share of one point: an async context that serves frames while it is open."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        point: PointName,
+        make_backend: MakeBackend,
+        *,
+        replica_id: str,
+        max_batch: int = MAX_BATCH,
+    ) -> None:
+        """Prepare to serve a point.
+
+        Raises:
+            UnknownPoint: the bundle has no option at it that the cluster could answer.
+        """
+        self.bundle, self.point, self.replica_id = bundle, point, replica_id
+        self._options = {option.id: option for option in bundle.options_at(point) if option.cluster_graph}
+        if not self._options:
+            raise UnknownPoint(f"the bundle serves no point {point!r}", mend=f"one of: {', '.join(bundle.points)}")
+        self._batchers = {
+            option.id: Batcher(make_backend(option), max_batch=max_batch, max_waiting=MAX_WAITING)
+            for option in self._options.values()
+        }
+        self._labels = bundle.labels()
+        self._meter = LoadMeter(point, now=time.monotonic())
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        for batcher in self._batchers.values():
+            await self._stack.enter_async_context(batcher)
+        self._meter.state = "ready"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._meter.state = "draining"
+        await self._stack.aclose()
+
+    def load(self) -> LoadSignal:
+        """Say how this replica stands."""
+        return self._meter.signal(time.monotonic())
+
+    def welcome(self, hello: Hello) -> Welcome:
+        """Answer a device that opens a stream.
+
+        Raises:
+            WrongBundle: it holds another bundle.
+        """
+        if hello.bundle != self.bundle.digest:
+            raise WrongBundle(
+                f"the cluster serves bundle {self.bundle.digest[:12]}, not {hello.bundle[:12]}",
+                mend="fetch the bundle again",
+            )
+        return Welcome(self.replica_id, self.bundle.digest, self.load())
+
+    async def answer(self, frame: Frame) -> Result | Reject:
+        """Answer one frame; what goes wrong becomes a ``Reject`` that says so."""
+        began = time.monotonic()
+        self._meter.in_flight += 1
+        try:
+            option = self._option(frame.option_id)
+            tensor = self._decoded(option, frame.bitstream)
+            decoded = time.monotonic()
+            left_s = frame.budget_s - (decoded - began)
+            if left_s <= 0:
+                raise DeadlineExceeded("the frame's budget ran out while it was decoded")
+            computed = await self._batchers[option.id].submit(tensor, budget_s=left_s)
+        except IsthmusError as error:
+            return reject_from(error, frame.frame_id, retry_after_s=RETRY_AFTER_S, load=self.load())
+        finally:
+            self._meter.in_flight -= 1
+        return self._result(frame, computed, began, decoded)
+
+    async def answer_picture(self, picture: bytes, *, budget_s: float) -> Result:
+        """Answer a picture of any size and format at the point ``input``, as a person would send it.
+
+        Raises:
+            UnknownOption: this point takes no pictures.
+            BadPicture: it does not decode, or is too large.
+        """
+        option = next((option for option in self._options.values() if option.coder == "jpeg"), None)
+        if option is None:
+            raise UnknownOption(f"{self.point} takes no pictures", mend="POST the picture to the point input")
+        began = time.monotonic()
+        size = self.bundle.manifest.input
+        opened = open_picture(io.BytesIO(picture))
+        tensor = centre_crop(opened, resize=size.resize, height=size.height, width=size.width)
+        decoded = time.monotonic()
+        computed = await self._batchers[option.id].submit(tensor, budget_s=budget_s)
+        frame = Frame(frame_id=0, option_id=OptionId(option.id), budget_s=budget_s, bitstream=b"")
+        return self._result(frame, computed, began, decoded)
+
+    def labelled(self, result: Result) -> list[tuple[str, float]]:
+        """Give the labels of a result in words, best first."""
+        return [(self._labels[index], score) for index, score in zip(result.labels, result.scores, strict=True)]
+
+    def _option(self, option_id: OptionId) -> Option:
+        try:
+            return self._options[option_id]
+        except KeyError:
+            offered = ", ".join(map(str, self._options))
+            raise UnknownOption(f"{self.point} has no option {option_id}", mend=f"one of: {offered}") from None
+
+    def _decoded(self, option: Option, bitstream: bytes) -> Batch:
+        channels, height, width = option.shape
+        if option.coder == "huffman":
+            shape = (channels, height, width)
+            return decode_symbols(bitstream, option_id=option.id, shape=shape, coder=self.bundle.coder(option))
+        jpeg = unwrap_jpeg(bitstream, option_id=option.id, shape=(channels, height, width))
+        picture = open_picture(io.BytesIO(jpeg))
+        if picture.size != (width, height):
+            raise BadPicture(f"the JPEG is {picture.width}×{picture.height}, not {width}×{height}")
+        return np.asarray(picture)
+
+    def _result(self, frame: Frame, computed: Computed, began: float, decoded: float) -> Result:
+        now = time.monotonic()
+        decode_s = decoded - began
+        best = _top(computed.probabilities)
+        self._meter.answered(
+            service_s=decode_s + computed.compute_s,
+            queue_s=computed.queue_s,
+            busy_s=decode_s + computed.compute_s / computed.batch_size,
+            now=now,
+        )
+        return Result(
+            frame_id=frame.frame_id,
+            option_id=frame.option_id,
+            labels=tuple(best.tolist()),
+            scores=tuple(computed.probabilities[best].tolist()),
+            batch_size=computed.batch_size,
+            timings=Timings(
+                decode_s=decode_s,
+                queue_s=max(0.0, computed.queue_s),
+                compute_s=computed.compute_s,
+                total_s=now - began,
+            ),
+            load=self.load(),
+        )
+
+
+def _top(probabilities: NDArray[np.float32]) -> NDArray[np.intp]:
+    count = min(TOP, len(probabilities))
+    best = np.argpartition(probabilities, -count)[-count:]
+    return best[np.argsort(-probabilities[best])]
