@@ -31,7 +31,7 @@ def probe_option(bundle: Bundle, option: Option, address: tuple[str, int], *, ti
         ClusterUnreachable: no answer came in time; the last error is its cause.
     """
     body = pack(
-        Frame(frame_id=0, option_id=option.id, budget_s=ANSWER_TIMEOUT_S, bitstream=test_bitstream(bundle, option))
+        Frame(frame_id=0, option_id=option.id, budget_s=ANSWER_TIMEOUT_S, bitstream=option_bitstream(bundle, option))
     )
     until = time.monotonic() + timeout_s
     while True:
@@ -46,7 +46,7 @@ def probe_option(bundle: Bundle, option: Option, address: tuple[str, int], *, ti
             time.sleep(RETRY_S)
 
 
-def test_bitstream(bundle: Bundle, option: Option) -> bytes:
+def option_bitstream(bundle: Bundle, option: Option) -> bytes:
     """Make the bitstream of the test picture with the option's own device graph."""
     pixels = test_picture(bundle.manifest.input.height, bundle.manifest.input.width)
     channels, height, width = option.shape

@@ -62,9 +62,7 @@ def _fused(module: fx.GraphModule) -> nn.Module:
     return fuse(module)
 
 
-def _export(
-    module: nn.Module, example: Tensor, path: Path, *, inputs: str, outputs: str, batched: bool
-) -> None:
+def _export(module: nn.Module, example: Tensor, path: Path, *, inputs: str, outputs: str, batched: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     dynamic = ({0: torch.export.Dim.DYNAMIC},) if batched else None
     # The exporter talks to standard output and warns of its own internals; neither concerns our user.
@@ -90,7 +88,13 @@ def _bare(model: onnx.ModelProto) -> onnx.ModelProto:
     model.ClearField("metadata_props")
     model.ClearField("doc_string")
     model.graph.ClearField("metadata_props")
-    for part in (*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.initializer, *model.graph.value_info):
+    for part in (
+        *model.graph.node,
+        *model.graph.input,
+        *model.graph.output,
+        *model.graph.initializer,
+        *model.graph.value_info,
+    ):
         part.ClearField("metadata_props")
         part.ClearField("doc_string")
     return model

@@ -55,9 +55,7 @@ class Graph:
 def frames(pictures: list[LabelledPicture], frame: FrameFormat) -> Iterator[Labelled]:
     """Decode and crop each picture of an evaluation set."""
     for picture in pictures:
-        pixels = centre_crop(
-            open_picture(picture.path), resize=frame.resize, height=frame.height, width=frame.width
-        )
+        pixels = centre_crop(open_picture(picture.path), resize=frame.resize, height=frame.height, width=frame.width)
         yield Labelled(pixels, picture.label)
 
 

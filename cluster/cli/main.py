@@ -51,3 +51,7 @@ def main() -> None:
         isthmus(prog_name="isthmus")
     except IsthmusError as error:
         sys.exit(fail(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""The demo's run: two agents stream a clip over an emulated link whose script makes it worse and better.
+
+Owns the agents, their relays and the clock of the script. The cluster runs already, in a process of its own.
+"""
+
+import asyncio
+import contextlib
+import json
+import sys
+import time
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from loadtests.link_script import LinkScript, LinkState, Step
+from loadtests.relay import Relay, play
+from wire.errors import ClusterUnreachable
+
+DELAY_S: Final = 0.005
+DEFAULT_SCRIPT: Final = "0:20,15:1.1,35:down,45:5.85,65:20"
+DEFAULT_SECONDS: Final = 80.0
+FIRST_FRAME_TIMEOUT_S: Final = 90.0
+STOP_TIMEOUT_S: Final = 20.0
+
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class DemoSettings:
+    """What the demo plays: ``slowdown`` makes this machine's processor as slow as a device's."""
+
+    cluster: tuple[str, int]
+    clip: Path
+    folder: Path
+    script: LinkScript
+    seconds: float = DEFAULT_SECONDS
+    fps: float = 10.0
+    agents: int = 2
+    slowdown: float = 5.0
+
+
+@dataclass(slots=True)
+class DemoRecord:
+    """What happened: the link's steps and every event of every agent, on one clock (``time.time``)."""
+
+    began_unix_s: float
+    script: LinkScript
+    seconds: float
+    events: dict[str, list[Event]] = field(default_factory=dict)
+
+    def frames(self) -> list[Event]:
+        """Give the answered frames of all agents, with the agent's name in ``agent``."""
+        return [
+            {**event, "agent": agent}
+            for agent, events in self.events.items()
+            for event in events
+            if event["event"] == "frame"
+        ]
+
+    def summaries(self) -> dict[str, Event]:
+        """Give each agent's own summary; an agent that died has none."""
+        return {
+            agent: event for agent, events in self.events.items() for event in events if event["event"] == "summary"
+        }
+
+
+class Listener(Protocol):
+    """Told what happens while the demo runs."""
+
+    def on_step(self, step: Step) -> None:
+        """Hear that the link changes."""
+
+    def on_event(self, agent: str, event: Event) -> None:
+        """Hear what an agent says."""
+
+
+def run_demo(settings: DemoSettings, listener: Listener) -> DemoRecord:
+    """Play the demo to its end.
+
+    Raises:
+        ClusterUnreachable: an agent ended or stayed silent.
+    """
+    return asyncio.run(_Run(settings, listener).run())
+
+
+class _Run:
+    def __init__(self, settings: DemoSettings, listener: Listener) -> None:
+        self._settings, self._listener = settings, listener
+        self._record = DemoRecord(0.0, settings.script, settings.seconds)
+        self._started: dict[str, asyncio.Event] = {}
+
+    async def run(self) -> DemoRecord:
+        names = self._names
+        # The bundle is fetched before the link is emulated: what the demo shows is frames, not a download.
+        await self._prepare(names[0])
+        async with contextlib.AsyncExitStack() as stack:
+            relays = [
+                await stack.enter_async_context(Relay(self._settings.cluster, state=self._at_start)) for _ in names
+            ]
+            processes = [
+                await stack.enter_async_context(self._agent(name, relay.address))
+                for name, relay in zip(names, relays, strict=True)
+            ]
+            async with asyncio.TaskGroup() as tasks:
+                readers = [tasks.create_task(self._read(n, p)) for n, p in zip(names, processes, strict=True)]
+                await self._wait_for_first_frames()
+                self._record.began_unix_s = time.time()
+                players = [tasks.create_task(self._play(relay, relay is relays[0])) for relay in relays]
+                await asyncio.sleep(self._settings.seconds)
+                for process in processes:
+                    with contextlib.suppress(ProcessLookupError):
+                        process.terminate()
+                await asyncio.wait(readers, timeout=STOP_TIMEOUT_S)
+                for task in (*players, *readers):
+                    task.cancel()
+        return self._record
+
+    @property
+    def _names(self) -> list[str]:
+        return [f"camera-{number + 1}" for number in range(self._settings.agents)]
+
+    @property
+    def _at_start(self) -> LinkState:
+        return self._settings.script.state_at(0.0)
+
+    async def _prepare(self, name: str) -> None:
+        process = await self._spawn(name, self._settings.cluster, "--frames", "1")
+        _, errors = await process.communicate()
+        if process.returncode:
+            raise ClusterUnreachable(f"the agent cannot start: {errors.decode(errors='replace').strip()}")
+
+    async def _spawn(self, name: str, address: tuple[str, int], *more: str) -> Process:
+        settings = self._settings
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "device_agent.main", "--server", f"ws://{address[0]}:{address[1]}",
+            "--source", str(settings.clip), "--fps", str(settings.fps), "--json", "--loop",
+            "--device-id", name, "--device-slowdown", str(settings.slowdown),
+            "--cache", str(settings.folder / "cache"), *more,
+            stdin=DEVNULL, stdout=PIPE, stderr=PIPE, start_new_session=True,
+        )  # fmt: skip
+
+    @contextlib.asynccontextmanager
+    async def _agent(self, name: str, address: tuple[str, int]) -> AsyncIterator[Process]:
+        process = await self._spawn(name, address)
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+    async def _read(self, name: str, process: Process) -> None:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        events = self._record.events.setdefault(name, [])
+        errors = asyncio.create_task(process.stderr.read())
+        async for line in process.stdout:
+            event = json.loads(line)
+            events.append(event)
+            if event["event"] == "frame":
+                self._first_frame(name).set()
+            self._listener.on_event(name, event)
+        said = (await errors).decode(errors="replace")
+        (self._settings.folder / f"{name}.log").write_text(said, encoding="utf-8")
+
+    def _first_frame(self, name: str) -> asyncio.Event:
+        return self._started.setdefault(name, asyncio.Event())
+
+    async def _wait_for_first_frames(self) -> None:
+        try:
+            async with asyncio.timeout(FIRST_FRAME_TIMEOUT_S):
+                for name in self._names:
+                    await self._first_frame(name).wait()
+        except TimeoutError as error:
+            raise ClusterUnreachable(f"an agent answered no frame within {FIRST_FRAME_TIMEOUT_S:.0f} s") from error
+
+    async def _play(self, relay: Relay, loud: bool) -> None:  # noqa: FBT001 - private, called once
+        await play(relay, self._settings.script, on_step=self._listener.on_step if loud else None)
