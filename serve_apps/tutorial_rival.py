@@ -40,9 +40,10 @@ def main(port: int) -> None:
     """Serve the tutorial's application on loopback until interrupted."""
     ray.init(address="local", include_dashboard=False, log_to_driver=False, _node_ip_address="127.0.0.1")
     serve.start(http_options={"host": "127.0.0.1", "port": port})
-    slots = {"max_ongoing_requests": 200}  # the default of 5 would refuse most of a hundred clients
-    downstream = serve.deployment(Downstream, **slots).bind()
-    serve.run(serve.deployment(Ingress, **slots).bind(downstream), name="tutorial", route_prefix="/")
+    # The default of 5 ongoing requests would refuse most of a hundred clients.
+    downstream = serve.deployment(max_ongoing_requests=200)(Downstream).bind()
+    ingress = serve.deployment(max_ongoing_requests=200)(Ingress)
+    serve.run(ingress.bind(downstream), name="tutorial", route_prefix="/")
     sys.stdout.write('{"event": "tutorial.ready"}\n')
     sys.stdout.flush()
     with suppress(KeyboardInterrupt):

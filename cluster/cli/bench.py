@@ -46,6 +46,51 @@ def path(*, seconds: float, port: int, json_file: Path | None) -> None:
     _print_paths(figures)
 
 
+@command.command()
+@click.option("--bundle", type=click.Path(path_type=Path), default=None, help="[default: built from what ships]")
+@click.option("--frames", default=200, show_default=True, help="Frames of each run.")
+@JSON_OPTION
+def agent(*, bundle: Path | None, frames: int, json_file: Path | None) -> None:
+    """Measure what the agent itself costs: import, start, memory, and time a frame beside the head."""
+    from cluster.bundles.shipped import shipped_bundle
+    from cluster.free_ports import free_ports
+    from loadtests.agent_benchmark import AgentBenchmark
+    from loadtests.clips import clip_path
+    from wire.bundle import Bundle
+
+    with tempfile.TemporaryDirectory(prefix="isthmus-bench-") as cache, notes().status("starting") as status:
+        folder = bundle or shipped_bundle(status.update)
+        points = dict.fromkeys(option.point for option in Bundle.open(folder, "device").manifest.options)
+        benchmark = AgentBenchmark(
+            bundle=folder,
+            policies=("auto", *(f"fixed:{point}" for point in points)),
+            clip=clip_path("bikes"),
+            cache=Path(cache),
+            frames=frames,
+            port=free_ports(1)[0],
+        )
+        figures = benchmark.run(lambda stage: status.update(f"measuring {stage}"))
+    if json_file:
+        write_json(figures, json_file)
+    _print_agent(figures)
+
+
+def _print_agent(figures: dict[str, Any]) -> None:
+    table = Table(title="the agent, medians", title_justify="left")
+    for heading in ("policy", "start s", "memory MB", "overhead ms a frame", "latency p50 ms"):
+        table.add_column(heading, justify="left" if heading == "policy" else "right")
+    for policy, row in figures["policies"].items():
+        table.add_row(
+            policy, f"{row['start_s']:.2f}", f"{row['rss_mb']:.0f}", f"{row['overhead_ms']:.2f}",
+            f"{row['latency_p50_ms']:.1f}",
+        )  # fmt: skip
+    output().print(table)
+    output().print(
+        f"import: {figures['import_s']:.2f} s, of which Python itself {figures['python_s']:.2f} s; "
+        f"ONNX Runtime alone {figures['import_onnxruntime_s']:.2f} s"
+    )
+
+
 def _print_paths(figures: dict[str, Any]) -> None:
     from loadtests.path_benchmark import PATHS
 

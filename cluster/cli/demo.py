@@ -38,6 +38,7 @@ def command(
     slowdown: float,
 ) -> None:  # fmt: skip
     """Stream a clip from two agents to a cluster over a link that gets worse, goes down, and comes back."""
+    from cluster.bundles.shipped import shipped_bundle
     from cluster.cli.demo_screen import DemoScreen
     from cluster.free_ports import free_ports
     from loadtests.child import Child
@@ -48,7 +49,8 @@ def command(
     from loadtests.link_script import LinkScript
 
     out.mkdir(parents=True, exist_ok=True)
-    built = bundle or _built(Path("bundles/efficientnet-lite0"))
+    with notes().status("looking for the bundle") as status:
+        built = bundle or shipped_bundle(status.update)
     (port,) = free_ports(1)
     settings = DemoSettings(
         cluster=("127.0.0.1", port),
@@ -75,28 +77,6 @@ def command(
     output().print(f"picture: {picture}    figures: {out / 'demo.json'}    cluster's log: {out / 'cluster.log'}")
     if figures.failures:
         raise DemoFailed("; ".join(figures.failures), mend=f"look at {picture} and {out / 'cluster.log'}")
-
-
-def _built(folder: Path) -> Path:
-    """Build the bundle that ships, unless it was built from these weights already."""
-    from cluster.codecs.weights import SHIPPED
-    from wire.manifest import MANIFEST_NAME
-
-    manifest = folder / MANIFEST_NAME
-    newest = max(path.stat().st_mtime for path in SHIPPED.rglob("*") if path.is_file())
-    if not manifest.is_file() or manifest.stat().st_mtime < newest:
-        from cluster.backbones.registry import load_backbone
-        from cluster.bundles.builder import BundleBuilder
-
-        with notes().status("building the bundle") as status:
-            builder = BundleBuilder(
-                load_backbone("efficientnet-lite0"),
-                SHIPPED,
-                listener=lambda stage, option, _: status.update(f"building the bundle: {stage} {option}"),
-            )
-            builder.build(folder)
-        notes().print(f"built {folder}")
-    return folder
 
 
 def _print(figures: "DemoReport", slowdown: float) -> None:
