@@ -12,7 +12,6 @@ from wire.errors import IsthmusError
 COMMANDS: Final = {
     "points": ("cluster.cli.points", "Show where a backbone can be cut, and what each cut costs."),
     "train": ("cluster.cli.train", "Train the codec of one partition point."),
-    "eval": ("cluster.cli.evaluate", "Measure accuracy and bytes of codecs on labelled pictures."),
     "bundle": ("cluster.cli.bundle", "Build, inspect and check bundles."),
     "up": ("cluster.cli.up", "Start a cluster on this machine and serve a bundle."),
     "demo": ("cluster.cli.demo", "Stream a clip from two agents over a changing link."),

@@ -83,5 +83,5 @@ def command(
             device=where,
             listener=bar.show,
         )
-    notes().print(f"measure it: isthmus eval --backbone {backbone} --point {point} --setting {setting}")
-    output().print(f"wrote {path} ({path.stat().st_size:,} bytes)")
+    output().print(f"wrote {path} ({path.stat().st_size:,} bytes)", soft_wrap=True)
+    notes().print("measure it: isthmus bundle build --measure DIR")
