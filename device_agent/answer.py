@@ -1,0 +1,158 @@
+"""What the agent says of one frame, and of a whole run; plain records, and their JSON."""
+
+import json
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from device_agent.planner import Prediction
+from wire.manifest import Option
+
+LATENCIES_KEPT: Final = 100_000
+"""The percentiles of a longer run are those of its last frames."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Where the time of one frame went, in seconds.
+
+    ``wait`` from its due time to its start, ``device`` the head (or the whole network, if that was the
+    plan), ``code`` the entropy coder, ``link`` the round trip less ``cluster``, ``local`` the device's own
+    answer after the plan failed.
+    """
+
+    wait: float = 0.0
+    device: float = 0.0
+    code: float = 0.0
+    link: float = 0.0
+    cluster: float = 0.0
+    local: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameAnswer:
+    """The answer to one frame; ``option`` is what gave it, and ``planned`` what was tried first."""
+
+    frame: int
+    unix_s: float
+    due_unix_s: float
+    option: Option
+    planned: Option
+    where: Literal["cluster", "device"]
+    fallback: str | None
+    top: tuple[tuple[str, float], ...]
+    latency_s: float
+    parts: Parts
+    predicted: Prediction
+    sent_bytes: int
+    bandwidth_bytes_s: float | None
+    slowdown: float
+    overhead_s: float
+    reasons: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """The best label."""
+        return self.top[0][0] if self.top else ""
+
+    @property
+    def score(self) -> float:
+        """The score of the best label."""
+        return self.top[0][1] if self.top else 0.0
+
+    def as_plain(self) -> dict[str, Any]:
+        """Give the JSON line of this frame; milliseconds and Mbit/s, since people read it."""
+        predicted = self.predicted
+        bandwidth = self.bandwidth_bytes_s
+        return {
+            "event": "frame",
+            "frame": self.frame,
+            "unix_s": round(self.unix_s, 6),
+            "due_unix_s": round(self.due_unix_s, 6),
+            "point": self.option.point,
+            "codec": self.option.codec,
+            "rate": self.option.rate,
+            "option": self.option.id,
+            "planned": self.planned.id,
+            "where": self.where,
+            "fallback": self.fallback,
+            "label": self.label,
+            "score": round(self.score, 4),
+            "top": [[label, round(score, 4)] for label, score in self.top],
+            "latency_ms": _ms(self.latency_s),
+            "parts_ms": {name: _ms(getattr(self.parts, name)) for name in Parts.__slots__},
+            "predicted_ms": {
+                "device": _ms(predicted.device_s),
+                "link": _ms(predicted.link_s),
+                "cluster": _ms(predicted.cluster_s),
+                "total": _ms(predicted.total_s),
+            },
+            "bytes": self.sent_bytes,
+            "bandwidth_mbps": None if bandwidth is None else round(bandwidth * 8e-6, 3),
+            "overhead_ms": _ms(self.overhead_s),
+            "reasons": list(self.reasons),
+            "emulated_slowdown": slowdown_or_none(self.slowdown),
+        }
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts a run, frame by frame."""
+
+    slowdown: float = 1.0
+    frames: int = 0
+    answered: int = 0
+    start_s: float | None = None
+    by_option: Counter[str] = field(default_factory=Counter)
+    fallbacks: Counter[str] = field(default_factory=Counter)
+    overhead_s: float = 0.0
+    latencies_s: deque[float] = field(default_factory=lambda: deque(maxlen=LATENCIES_KEPT))
+
+    def note(self, answer: FrameAnswer) -> None:
+        """Count one answer."""
+        self.answered += 1
+        self.by_option[option_name(answer.option)] += 1
+        if answer.fallback is not None:
+            self.fallbacks[answer.fallback] += 1
+        self.overhead_s += answer.overhead_s
+        self.latencies_s.append(answer.latency_s)
+
+    def as_plain(self, *, late_dropped: int, rss_mb: float | None) -> dict[str, Any]:
+        """Give the summary line."""
+        latencies_s = np.array(self.latencies_s) if self.latencies_s else None
+        p50_s, p95_s = np.percentile(latencies_s, (50, 95)) if latencies_s is not None else (None, None)
+        return {
+            "event": "summary",
+            "frames": self.frames,
+            "answered": self.answered,
+            "unanswered": self.frames - self.answered,
+            "by_option": dict(self.by_option),
+            "fallbacks": dict(self.fallbacks),
+            "late_dropped": late_dropped,
+            "latency_ms": {"p50": _ms(p50_s), "p95": _ms(p95_s)},
+            "agent_overhead_ms": _ms(self.overhead_s / self.answered) if self.answered else None,
+            "start_s": None if self.start_s is None else round(self.start_s, 3),
+            "rss_mb": None if rss_mb is None else round(rss_mb, 1),
+            "emulated_slowdown": slowdown_or_none(self.slowdown),
+        }
+
+
+def option_name(option: Option) -> str:
+    """Name an option as a policy does: POINT/RATE."""
+    return f"{option.point}/{option.rate}"
+
+
+def slowdown_or_none(slowdown: float) -> float | None:
+    """Give the factor of an emulated slower device, or None where nothing is emulated."""
+    return slowdown if slowdown != 1 else None
+
+
+def as_line(plain: dict[str, Any]) -> str:
+    """Write one JSON line, with its newline."""
+    return json.dumps(plain, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(float(seconds) * 1e3, 3)

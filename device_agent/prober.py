@@ -1,0 +1,107 @@
+"""The prober: measures the base delay while the link is up, and finds its return while it is down.
+
+Owns two loops, which run until they are cancelled; the sockets are the transport's.
+"""
+
+import asyncio
+import contextlib
+import time
+from typing import Final
+
+from device_agent.cluster_info import Fetch, fetch_loads
+from device_agent.stream import PointStream
+from device_agent.transport import Transport
+from wire.errors import IsthmusError
+from wire.ids import PointName
+
+PROBE_EVERY_S: Final = 0.5
+PROBE_TIMEOUT_S: Final = 1.0
+PING_EVERY_S: Final = 2.0
+LOADS_EVERY_S: Final = 5.0
+_PINGS_WITHOUT_ANSWER: Final = 20
+
+
+async def keep_probing(transport: Transport, point: PointName) -> None:
+    """While the link is down, ask twice a second whether it is back, on old streams and by a new one.
+
+    A stream that outlived the outage answers at once where TCP was only held up; where packets were lost,
+    TCP may wait for many seconds before it tries again, and a new connection is sooner.
+    """
+    while True:
+        await transport.down.wait()
+        begun_s = time.monotonic()
+        await _probe(transport, point)
+        await asyncio.sleep(max(PROBE_EVERY_S - (time.monotonic() - begun_s), 0.0))
+
+
+async def keep_pinging(transport: Transport, point: PointName) -> None:
+    """While the link is up, ping the stream used last, for the base delay and to notice an outage when idle.
+
+    A stream to ``point`` is opened at once: a guessed delay must not keep the agent from ever sending.
+    """
+    if transport.up.is_set():
+        with contextlib.suppress(IsthmusError):
+            await transport.stream_to(point)
+    while True:
+        await asyncio.sleep(PING_EVERY_S - PROBE_TIMEOUT_S)
+        if transport.down.is_set():
+            await transport.up.wait()
+            continue
+        transport.link.note_idle()
+        if not transport.streams:
+            await asyncio.sleep(PROBE_TIMEOUT_S)
+            continue
+        begun_s = time.monotonic()
+        await _ping(transport, transport.streams[-1], measure=True)
+        await asyncio.sleep(PROBE_TIMEOUT_S)
+        if transport.streams and transport.last_heard_s < begun_s:
+            transport.mark_down("a ping was not answered")
+
+
+async def keep_loads(transport: Transport, fetch: Fetch) -> None:
+    """While the link is up, read the load signals of the points that no frame visits."""
+    while True:
+        await asyncio.sleep(LOADS_EVERY_S)
+        if transport.down.is_set():
+            continue
+        try:
+            transport.note_loads(await asyncio.to_thread(fetch_loads, fetch))
+        except IsthmusError:
+            # The next results and the next round tell the same.
+            continue
+
+
+async def _probe(transport: Transport, point: PointName) -> None:
+    old = transport.streams
+    for stream in old:
+        await _ping(transport, stream, measure=False)
+        if stream.unanswered_pings > _PINGS_WITHOUT_ANSWER:
+            stream.abort()
+    opening = asyncio.create_task(transport.open(point))
+    up = asyncio.create_task(transport.up.wait())
+    try:
+        await asyncio.wait((opening, up), timeout=PROBE_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+        opened = opening.result() if opening.done() else None
+        if isinstance(opened, PointStream):
+            transport.drop_streams(but=opened)
+            for stream in old:
+                stream.abort()
+    finally:
+        opening.cancel()
+        up.cancel()
+        await asyncio.gather(opening, up, return_exceptions=True)
+
+
+async def _ping(transport: Transport, stream: PointStream, *, measure: bool) -> None:
+    def on_pong(round_trip_s: float) -> None:
+        # A pong that an outage held up says nothing of the base delay.
+        if measure and round_trip_s < PROBE_TIMEOUT_S:
+            transport.link.note_round_trip(round_trip_s)
+        transport.heard("pong")
+
+    try:
+        async with asyncio.timeout(PROBE_TIMEOUT_S):
+            await stream.ping(on_pong)
+    except (TimeoutError, IsthmusError):
+        # The stream is full or cut; its reader tells.
+        return

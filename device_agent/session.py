@@ -1,0 +1,126 @@
+"""One session, from settings to summary: find the bundle, make it ready, run the agent, say how it went."""
+
+import asyncio
+import signal
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from importlib import import_module
+from typing import Any
+
+from device_agent.agent import Agent, agent_version
+from device_agent.answer import slowdown_or_none
+from device_agent.bundle_cache import BundleCache
+from device_agent.bundle_finder import BundleFinder, Found
+from device_agent.frame_feed import FrameFeed
+from device_agent.http_fetch import HttpFetch
+from device_agent.loaded_bundle import LoadedBundle
+from device_agent.planner import check_policy
+from device_agent.process_facts import resident_mb
+from device_agent.reports import AllReports, JsonReport, Report, open_out, stdout_report
+from device_agent.settings import AgentSettings
+from device_agent.sources import SourceSpec, open_source, parse_source
+
+
+def run_session(settings: AgentSettings) -> None:
+    """Run an agent until its source ends, blocking; the summary is the last thing said.
+
+    Raises IsthmusError if it cannot begin, or cannot go on.
+    """
+    spec = parse_source(settings.source)
+    _import_ahead(spec)
+    with ExitStack() as stack:
+        file = stack.enter_context(open_out(settings.out)) if settings.out is not None else None
+        events = _Events()
+        fetch = HttpFetch(settings.server)
+        finder = BundleFinder(settings.server, BundleCache(settings.cache), fetch, events.emit)
+        found = _find(finder)
+        loaded = _load(settings, found)
+        # Not before: a live table must not draw over the progress bar of the fetch.
+        report = stdout_report(settings.report)
+        if file is not None:
+            report = AllReports([report, JsonReport(file)])
+        events.begin(report)
+        events.emit("agent.started", _started(settings, found))
+        _answer(settings, spec, found, Agent(settings, loaded, finder, fetch, report, events.emit), report)
+
+
+class _Events:
+    """Keeps what happens before there is a report to tell."""
+
+    def __init__(self) -> None:
+        self._kept: list[dict[str, Any]] = []
+        self._report: Report | None = None
+
+    def emit(self, name: str, fields: dict[str, Any]) -> None:
+        """Tell the report, now or when it begins."""
+        plain = {"event": name, "unix_s": round(time.time(), 6), **fields}
+        if self._report is None:
+            self._kept.append(plain)
+        else:
+            self._report.event(plain)
+
+    def begin(self, report: Report) -> None:
+        """Tell what was kept, and everything from now on."""
+        self._report = report
+        for plain in self._kept:
+            report.event(plain)
+
+
+def _find(finder: BundleFinder) -> Found:
+    if not sys.stderr.isatty():
+        return finder.first(lambda _done_bytes, _total_bytes: None)
+    # Drawing takes a tenth of a second to import.
+    from device_agent.screen import fetch_bar
+
+    with fetch_bar() as hear:
+        return finder.first(hear)
+
+
+def _load(settings: AgentSettings, found: Found) -> LoadedBundle:
+    check_policy(settings.policy, [(option.point, option.rate) for option in found.bundle.manifest.options])
+    return LoadedBundle.load(found.bundle, cache=settings.cache, threads=settings.threads, slowdown=settings.slowdown)
+
+
+def _answer(settings: AgentSettings, spec: SourceSpec, found: Found, agent: Agent, report: Report) -> None:
+    endless = settings.loop or settings.frames is not None
+    source = open_source(spec, fps=settings.fps, endless=endless)
+    feed = FrameFeed(source.frames(found.bundle.manifest.input), live=spec.is_live, paced=settings.fps > 0)
+    try:
+        asyncio.run(_until_stopped(agent, feed, found))
+    finally:
+        report.summary(agent.tally.as_plain(late_dropped=agent.late_dropped, rss_mb=resident_mb()))
+
+
+async def _until_stopped(agent: Agent, feed: FrameFeed, found: Found) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, agent.stop)
+    await agent.run(feed, found.loads, link_up=found.reached)
+
+
+def _started(settings: AgentSettings, found: Found) -> dict[str, Any]:
+    return {
+        "agent": agent_version(),
+        "device": settings.device_id,
+        "server": settings.server.http_base,
+        "source": settings.source,
+        "policy": str(settings.policy),
+        "bundle": found.bundle.digest,
+        "backbone": found.bundle.manifest.backbone,
+        "points": list(found.bundle.points),
+        "emulated_slowdown": slowdown_or_none(settings.slowdown),
+    }
+
+
+def _import_ahead(spec: SourceSpec) -> None:
+    """Import what is heavy while the first bytes travel; whoever needs it first waits for the rest of it."""
+    names = ["onnxruntime"] + ([] if spec.kind == "folder" else ["av"])
+
+    def work() -> None:
+        for name in names:
+            import_module(name)
+
+    # No daemon: a process that ends in the middle of loading a C++ library aborts.
+    threading.Thread(target=work, name="isthmus-imports").start()

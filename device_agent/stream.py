@@ -1,0 +1,165 @@
+"""One WebSocket to one partition point: opening, messages, pings and closing, with websockets' errors made ours.
+
+Owns the socket; decides nothing about when to open or to give up.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Self
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+
+from device_agent.addresses import ServerAddress
+from wire.errors import (
+    ClusterUnreachable,
+    IsthmusError,
+    MalformedMessage,
+    Overloaded,
+    UnknownPoint,
+    UnsupportedVersion,
+)
+from wire.ids import PointName
+from wire.messages import MAX_MESSAGE_BYTES, Hello, Message, Reject, Welcome, error_from, pack, unpack
+
+_CLOSE_S: Final = 0.3
+_ERROR_BY_STATUS: Final[dict[int, type[IsthmusError]]] = {
+    404: UnknownPoint,
+    426: UnsupportedVersion,
+    429: Overloaded,
+    503: Overloaded,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message, when it came (``time.perf_counter``), and the seconds it took to unpack."""
+
+    message: Message
+    at_s: float
+    unpack_s: float
+
+
+class PointStream:
+    """An open stream to a replica of ``point`` that has said ``Welcome``."""
+
+    def __init__(self, connection: ClientConnection, point: PointName) -> None:
+        self._connection = connection
+        self.point = point
+        self.unanswered_pings = 0
+        self.hello_s = 0.0
+        """Round trip of the greeting, in seconds: the first thing known of the base delay."""
+        self.welcome: Welcome | None = None
+
+    @property
+    def replica(self) -> str:
+        """The name of the replica at the other end."""
+        return self.welcome.replica_id if self.welcome is not None else ""
+
+    @classmethod
+    async def open(cls, server: ServerAddress, point: PointName, hello: Hello) -> Self:
+        """Connect and greet; waits without end, so the caller sets a time-out.
+
+        Raises:
+            ClusterUnreachable: no connection, or one that was cut.
+            IsthmusError: any error with which the replica refused.
+
+        """
+        connection = await _connect(server, point)
+        stream = cls(connection, point)
+        try:
+            await stream._greet(hello)
+        except BaseException:
+            stream.abort()
+            raise
+        return stream
+
+    async def send(self, data: bytes) -> None:
+        """Send one packed message; raises ClusterUnreachable if the stream was cut."""
+        try:
+            await self._connection.send(data)
+        except (ConnectionClosed, OSError) as error:
+            raise _cut(self.point, error) from error
+
+    async def receive(self) -> Received:
+        """Wait for the next message.
+
+        Raises ClusterUnreachable if the stream was cut, and WireError for what is not a message.
+        """
+        try:
+            data = await self._connection.recv()
+        except (ConnectionClosed, OSError) as error:
+            raise _cut(self.point, error) from error
+        at_s = time.perf_counter()
+        if isinstance(data, str):
+            raise MalformedMessage("a stream carries binary messages only, and this is text")
+        message = unpack(data)
+        return Received(message, at_s, time.perf_counter() - at_s)
+
+    async def ping(self, on_pong: Callable[[float], None]) -> None:
+        """Send a ping; ``on_pong`` hears its round trip in seconds, whenever the pong comes.
+
+        Raises ClusterUnreachable if the stream was cut.
+        """
+        begun_s = time.perf_counter()
+        try:
+            # A future, as its documentation says; its type says less.
+            pong = asyncio.ensure_future(await self._connection.ping())
+        except (ConnectionClosed, OSError) as error:
+            raise _cut(self.point, error) from error
+        self.unanswered_pings += 1
+
+        def heard(_: object) -> None:
+            # A waiter whose stream was cut carries that as its error, which `receive` tells.
+            if not pong.cancelled() and pong.exception() is None:
+                self.unanswered_pings = 0
+                on_pong(time.perf_counter() - begun_s)
+
+        pong.add_done_callback(heard)
+
+    async def close(self) -> None:
+        """Close politely, for a moment, and then for good."""
+        await self._connection.close()
+
+    def abort(self) -> None:
+        """Drop the socket without a word; what waits on it hears that it was cut."""
+        self._connection.transport.abort()
+
+    async def _greet(self, hello: Hello) -> None:
+        begun_s = time.perf_counter()
+        await self.send(pack(hello))
+        received = await self.receive()
+        self.hello_s = received.at_s - begun_s
+        match received.message:
+            case Welcome() as welcome:
+                self.welcome = welcome
+            case Reject() as reject:
+                raise error_from(reject)
+            case other:
+                raise MalformedMessage(f"the first message must be a Welcome, not a {type(other).__name__}")
+
+
+async def _connect(server: ServerAddress, point: PointName) -> ClientConnection:
+    try:
+        return await connect(
+            server.stream_of(point),
+            # The payload is entropy-coded already.
+            compression=None,
+            proxy=None if server.is_loopback else True,
+            # The caller bounds the opening, and the agent sends its own pings: it needs their times.
+            open_timeout=None,
+            ping_interval=None,
+            close_timeout=_CLOSE_S,
+            max_size=MAX_MESSAGE_BYTES,
+        )
+    except InvalidStatus as error:
+        kind = _ERROR_BY_STATUS.get(error.response.status_code, ClusterUnreachable)
+        raise kind(f"the point {point!r} answered HTTP {error.response.status_code}") from error
+    except (WebSocketException, OSError, EOFError) as error:
+        raise ClusterUnreachable(f"no connection to the point {point!r}: {error}") from error
+
+
+def _cut(point: PointName, error: Exception) -> ClusterUnreachable:
+    return ClusterUnreachable(f"the stream to the point {point!r} was cut: {error}")

@@ -1,0 +1,340 @@
+"""The transport: one stream a point, frames out and replies in, and whether the link is up.
+
+Owns the sockets' lives (opened when first needed, replaced when told to go away, dropped when cut) and the
+book of frames that wait for a reply. What finds the link's return is ``device_agent.prober``.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+from device_agent.addresses import ServerAddress
+from device_agent.link import LinkEstimate
+from device_agent.stream import PointStream, Received
+from wire.errors import ClusterUnreachable, IsthmusError, Overloaded, WireError
+from wire.ids import OptionId, PointName
+from wire.messages import Frame, GoAway, Hello, LoadSignal, Reject, Result, error_from, pack
+
+OPEN_TIMEOUT_S: Final = 2.0
+OUTAGE_S: Final = 1.5
+"""A reply that took longer than this says that the link was away, not that it is slow."""
+_ABANDONED_KEPT: Final = 256
+_REFUSED_S: Final = 0.5
+
+Emit = Callable[[str, dict[str, Any]], None]
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The result of one frame, with the bytes sent, the round trip, and the seconds spent on its messages."""
+
+    result: Result
+    sent_bytes: int
+    round_trip_s: float
+    message_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class NoReply:
+    """Why a frame has no result: ``late``, ``link_down`` or ``refused:<code>``."""
+
+    fallback: str
+    sent_bytes: int = 0
+    message_s: float = 0.0
+
+
+@dataclass(slots=True)
+class _Sent:
+    """A frame under way."""
+
+    stream: PointStream
+    reply: "asyncio.Future[Received]"
+    sent_bytes: int
+    pack_s: float
+    sent_s: float
+
+
+class Transport:
+    """Exchanges frames for results with one cluster.
+
+    ``tasks`` owns every task that is started here; ``emit`` hears the events of the link.
+    """
+
+    def __init__(
+        self, server: ServerAddress, hello: Hello, tasks: asyncio.TaskGroup, emit: Emit, *, link_up: bool
+    ) -> None:
+        self.link = LinkEstimate()
+        self.loads: dict[PointName, LoadSignal] = {}
+        self.late_dropped = 0
+        self.wrong_bundle = asyncio.Event()
+        self.down = asyncio.Event()
+        self.up = asyncio.Event()
+        self.last_heard_s = 0.0
+        self._server = server
+        self._hello = hello
+        self._tasks = tasks
+        self._emit = emit
+        self._streams: dict[PointName, PointStream] = {}
+        self._opening: dict[PointName, asyncio.Task[PointStream | IsthmusError]] = {}
+        self._own: set[asyncio.Task[Any]] = set()
+        self._waiting: dict[int, _Sent] = {}
+        self._abandoned: OrderedDict[int, _Sent] = OrderedDict()
+        self._refused_until_s: dict[PointName, float] = {}
+        self._confirmed = False
+        self._down_since_s = time.monotonic()
+        (self.up if link_up else self.down).set()
+
+    @property
+    def streams(self) -> tuple[PointStream, ...]:
+        """The streams now in use, the last opened last."""
+        return tuple(self._streams.values())
+
+    def is_served(self, point: PointName) -> bool:
+        """Tell whether the cluster takes frames at a point, as far as is known."""
+        if time.monotonic() < self._refused_until_s.get(point, 0.0):
+            return False
+        load = self.loads.get(point)
+        return load.state != "starting" if load is not None else not self.loads
+
+    def note_loads(self, loads: Iterable[LoadSignal]) -> None:
+        """Take load signals that are as new as can be."""
+        self.loads.update((load.point, load) for load in loads)
+
+    async def exchange(
+        self, point: PointName, option_id: OptionId, frame_id: int, bitstream: bytes, *, until_s: float
+    ) -> Reply | NoReply:
+        """Send one frame and wait for its result until ``until_s`` (monotonic clock); raises nothing."""
+        begun_s = time.monotonic()
+        try:
+            async with asyncio.timeout(max(until_s - begun_s, 0.0)):
+                stream = await self.stream_to(point)
+                sent = await self._send(stream, option_id, frame_id, bitstream, until_s)
+                received = await sent.reply
+        except TimeoutError:
+            return self._timed_out(frame_id, begun_s, until_s)
+        except ClusterUnreachable as error:
+            return self._unsent(frame_id, "link_down", error)
+        except IsthmusError as error:
+            return self._unsent(frame_id, f"refused:{error.code}", error)
+        message_s = sent.pack_s + received.unpack_s
+        match received.message:
+            case Result() as result:
+                return Reply(result, sent.sent_bytes, received.at_s - sent.sent_s, message_s)
+            case Reject() as reject:
+                return self._refused(point, reject, sent, message_s)
+            case other:
+                raise AssertionError(f"{type(other).__name__} is no reply")
+
+    async def stream_to(self, point: PointName) -> PointStream:
+        """Give the stream of a point, opened if there is none; raises the IsthmusError that kept it away."""
+        if (stream := self._streams.get(point)) is not None:
+            return stream
+        if (opening := self._opening.get(point)) is None:
+            opening = self._tasks.create_task(self.open(point))
+            self._opening[point] = opening
+            opening.add_done_callback(lambda _: self._opening.pop(point, None))
+        # Shielded: a frame that cannot wait leaves the opening to the next one.
+        opened = await asyncio.shield(opening)
+        if isinstance(opened, ClusterUnreachable):
+            self.mark_down(opened.message)
+        if isinstance(opened, IsthmusError):
+            raise opened
+        return opened
+
+    async def open(self, point: PointName) -> PointStream | IsthmusError:
+        """Open a stream, put it in the place of the point's old one, and read it; gives why it cannot be."""
+        try:
+            async with asyncio.timeout(OPEN_TIMEOUT_S):
+                stream = await PointStream.open(self._server, point, self._hello)
+        except TimeoutError:
+            return ClusterUnreachable(f"the point {point!r} does not answer")
+        except IsthmusError as error:
+            if not isinstance(error, ClusterUnreachable):
+                # A refusal is an answer.
+                self.heard("refused")
+                self._note_refusal(point, error)
+            return error
+        self._streams.pop(point, None)
+        self._streams[point] = stream
+        if stream.welcome is not None:
+            self.note_loads([stream.welcome.load])
+            if stream.welcome.bundle != self._hello.bundle:
+                self.wrong_bundle.set()
+        self.link.note_round_trip(stream.hello_s)
+        self.heard("welcome")
+        self._spawn(self._read(stream))
+        self._spawn(self._measure(stream))
+        return stream
+
+    def heard(self, what: str) -> None:
+        """Take it that something came from the cluster just now: the link is up."""
+        self.last_heard_s = time.monotonic()
+        if not self.down.is_set():
+            return
+        self.down.clear()
+        self.up.set()
+        outage_s = self.last_heard_s - self._down_since_s
+        if outage_s > OUTAGE_S:
+            self.link.reset_after_outage()
+        self._confirmed = False
+        self._emit("link.up", {"outage_s": round(outage_s, 3), "heard": what})
+
+    def mark_down(self, reason: str) -> None:
+        """Take it that the link is down, until something is heard."""
+        if self.down.is_set():
+            return
+        self._down_since_s = time.monotonic()
+        self.down.set()
+        self.up.clear()
+        self._emit("link.down", {"reason": reason})
+
+    def drop_streams(self, *, but: PointStream | None = None) -> None:
+        """Drop all streams but one: they are opened again when they are needed."""
+        for point, stream in list(self._streams.items()):
+            if stream is not but:
+                del self._streams[point]
+                stream.abort()
+
+    def use_bundle(self, hello: Hello) -> None:
+        """Greet with another bundle from now on; streams that were greeted with the old one are dropped."""
+        self._hello = hello
+        self.wrong_bundle.clear()
+        self._refused_until_s.clear()
+        self.drop_streams()
+
+    async def close(self) -> None:
+        """Close every stream and end every task that was started here."""
+        for task in (*self._own, *self._opening.values()):
+            task.cancel()
+        await asyncio.gather(*(stream.close() for stream in self._streams.values()), return_exceptions=True)
+        self._streams.clear()
+
+    async def _send(
+        self, stream: PointStream, option_id: OptionId, frame_id: int, bitstream: bytes, until_s: float
+    ) -> _Sent:
+        begun_s = time.perf_counter()
+        budget_s = max(until_s - time.monotonic(), 0.0)
+        data = pack(Frame(frame_id=frame_id, option_id=option_id, budget_s=budget_s, bitstream=bitstream))
+        sent_s = time.perf_counter()
+        reply = asyncio.get_running_loop().create_future()
+        sent = _Sent(stream, reply, len(data), sent_s - begun_s, sent_s)
+        self._waiting[frame_id] = sent
+        await stream.send(data)
+        return sent
+
+    async def _read(self, stream: PointStream) -> None:
+        error: IsthmusError = ClusterUnreachable(f"the stream to {stream.point!r} was closed")
+        try:
+            while True:
+                received = await stream.receive()
+                self.heard("message")
+                self._dispatch(stream, received)
+        except IsthmusError as cut:
+            # What is not a message ends a stream as a cut does; a refusal stays what it is.
+            error = ClusterUnreachable(cut.message) if isinstance(cut, WireError) else cut
+            log.info("stream.cut", point=stream.point, replica=stream.replica, error=cut.message)
+        finally:
+            if self._streams.get(stream.point) is stream:
+                del self._streams[stream.point]
+            self._fail_waiting(stream, error)
+            stream.abort()
+
+    async def _measure(self, stream: PointStream) -> None:
+        """Ask for the base delay at once: the greeting's round trip holds the replica's time too."""
+        with contextlib.suppress(ClusterUnreachable):
+            await stream.ping(self.link.note_round_trip)
+
+    def _dispatch(self, stream: PointStream, received: Received) -> None:
+        match received.message:
+            case Result(frame_id=frame_id, load=load):
+                self.note_loads([load])
+                self._settle(frame_id, received)
+            case Reject(frame_id=None) as reject:
+                error = error_from(reject)
+                self._note_refusal(stream.point, error, reject.retry_after_s)
+                raise error
+            case Reject(frame_id=int(frame_id), load=load):
+                self.note_loads([load] if load is not None else [])
+                self._settle(frame_id, received)
+            case GoAway(grace_s=grace_s, reason=reason):
+                log.info("stream.go_away", point=stream.point, replica=stream.replica, reason=reason)
+                self._spawn(self._replace(stream, grace_s))
+            case other:
+                log.warning("message.unexpected", kind=type(other).__name__)
+
+    def _settle(self, frame_id: int, received: Received) -> None:
+        sent = self._waiting.pop(frame_id, None)
+        if sent is not None and not sent.reply.done():
+            sent.reply.set_result(received)
+            self._note_transfer(sent, received)
+            return
+        self.late_dropped += 1
+        late = self._abandoned.pop(frame_id, None)
+        if late is not None and received.at_s - late.sent_s < OUTAGE_S:
+            self._note_transfer(late, received)
+
+    def _note_transfer(self, sent: _Sent, received: Received) -> None:
+        if isinstance(received.message, Result):
+            self._confirmed = True
+            cluster_s = received.message.timings.total_s
+            self.link.note_transfer(sent.sent_bytes, received.at_s - sent.sent_s, cluster_s)
+
+    def _timed_out(self, frame_id: int, begun_s: float, until_s: float) -> NoReply:
+        sent = self._waiting.pop(frame_id, None)
+        silent = self.last_heard_s < begun_s
+        if sent is not None:
+            self._abandoned[frame_id] = sent
+            if len(self._abandoned) > _ABANDONED_KEPT:
+                self._abandoned.popitem(last=False)
+            if not silent or not self._confirmed:
+                self.link.note_late(sent.sent_bytes, time.perf_counter() - sent.sent_s)
+        if silent and until_s > begun_s:
+            self.mark_down("nothing was heard until the deadline")
+        return NoReply("late", *((sent.sent_bytes, sent.pack_s) if sent is not None else ()))
+
+    def _unsent(self, frame_id: int, fallback: str, error: IsthmusError) -> NoReply:
+        self._waiting.pop(frame_id, None)
+        log.info("frame.unsent", frame=frame_id, fallback=fallback, error=error.message)
+        return NoReply(fallback)
+
+    def _refused(self, point: PointName, reject: Reject, sent: _Sent, message_s: float) -> NoReply:
+        error = error_from(reject)
+        log.info("frame.refused", frame=reject.frame_id, code=reject.code, message=reject.message)
+        self._note_refusal(point, error, reject.retry_after_s)
+        return NoReply(f"refused:{reject.code}", sent.sent_bytes, message_s)
+
+    def _note_refusal(self, point: PointName, error: IsthmusError, retry_after_s: float = 0.0) -> None:
+        if error.code == "wrong_bundle":
+            self.wrong_bundle.set()
+        if retry_after_s or isinstance(error, Overloaded) or not error.retryable:
+            self._refused_until_s[point] = time.monotonic() + max(retry_after_s, _REFUSED_S)
+
+    async def _replace(self, old: PointStream, grace_s: float) -> None:
+        """Make before break: open the new stream, let the old one finish, then close it."""
+        loop = asyncio.get_running_loop()
+        ends_s = loop.time() + grace_s
+        await self.open(old.point)
+        replies = [sent.reply for sent in self._waiting.values() if sent.stream is old]
+        if replies:
+            await asyncio.wait(replies, timeout=max(ends_s - loop.time(), 0.0))
+        await old.close()
+
+    def _fail_waiting(self, stream: PointStream, error: IsthmusError) -> None:
+        for sent in self._waiting.values():
+            if sent.stream is stream and not sent.reply.done():
+                sent.reply.set_exception(error)
+                # A frame that timed out in this very moment no longer asks.
+                sent.reply.exception()
+
+    def _spawn(self, work: Any) -> None:
+        task = self._tasks.create_task(work)
+        self._own.add(task)
+        task.add_done_callback(self._own.discard)
