@@ -1,0 +1,69 @@
+"""One real cluster for all the service tests: Ray, Serve, HAProxy, Triton and the bundle that ships."""
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cluster.backbones.registry import load_backbone
+from cluster.bundles.builder import BundleBuilder
+from cluster.codecs.weights import SHIPPED
+from cluster.free_ports import free_ports
+from loadtests.child import Child
+from wire.bundle import Bundle
+
+START_TIMEOUT_S = 240.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunningCluster:
+    bundle: Bundle
+    port: int
+    process_id: int
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}"
+
+
+def isthmus(*words: str) -> list[str]:
+    return [sys.executable, "-m", "cluster.cli.main", *words]
+
+
+def agent(*words: str) -> list[str]:
+    return [sys.executable, "-m", "device_agent.main", *words]
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    folder = tmp_path_factory.mktemp("bundle") / "efficientnet-lite0"
+    builder = BundleBuilder(load_backbone("efficientnet-lite0"), SHIPPED, listener=lambda *_: None)
+    return builder.build(folder)
+
+
+@pytest.fixture(scope="session")
+def cluster(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
+    (port,) = free_ports(1)
+    log = tmp_path_factory.mktemp("cluster") / "up.log"
+    with Child(isthmus("up", str(bundle.directory), "--port", str(port), "--json"), log=log) as child:
+        child.wait_for("cluster.ready", timeout_s=START_TIMEOUT_S)
+        started = psutil.Process(child.process.pid).children(recursive=True)
+        yield RunningCluster(bundle, port, child.process.pid)
+        child.stop()
+    _, alive = psutil.wait_procs(started, timeout=20)
+    assert not alive, f"the cluster left processes behind: {alive}"
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the agents of all tests keep the bundle, so that it is fetched and profiled once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(os.environ, "OMP_NUM_THREADS", "1")
