@@ -1,10 +1,9 @@
 """The link emulator: a TCP relay on this machine that is as slow, as far and as broken as a script says.
 
-Longer than most, because it holds the whole emulator: `Bottleneck` is the physics of one direction of a
-link, pure (times go in, what has arrived comes out), `Relay` puts sockets at both ends of two of them, and
-the command at the end runs one. All the connections of a relay share its two bottlenecks, as the streams of
-one device share its radio. A bottleneck is first in, first out, and never loses a byte: where a real link
-would drop, the relay stops reading, and the sender's TCP waits.
+`Relay` puts sockets at both ends of two bottlenecks, and the command at the end runs one. All the connections
+of a relay share its two bottlenecks, as the streams of one device share its radio. Where a real link would
+drop, the relay stops reading, and the sender's TCP waits. Longer than most: relay, lanes and halves know each
+other's state.
 
 Imports nothing of Isthmus but the errors and the script.
 """
@@ -19,14 +18,13 @@ import socket
 import struct
 import sys
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Generic, Self, TypeVar
+from typing import Final, Self, TypeVar
 
 import click
 
+from loadtests.bottleneck import Bottleneck
 from loadtests.link_script import LinkScript, LinkState, Step
 from wire.errors import IsthmusError, PortInUse, SettingError
 
@@ -40,91 +38,6 @@ _READ_S: Final = 0.0005
 _KERNEL_BUFFER_BYTES: Final = 64 * 1024
 _BACKLOG: Final = 1024
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
-
-
-@dataclass(slots=True)
-class _Held(Generic[Item]):
-    item: Item
-    size_bytes: int
-    arrived_s: float
-    left_bytes: float
-    due_s: float = 0.0
-
-
-class Bottleneck(Generic[Item]):
-    """One direction of a link: a queue that empties at the link's rate, then a propagation delay.
-
-    Every call says what time it is (``now_s``, any clock that never goes back), so late timers do not slow
-    the link: what should have left by now has left, at the moment when it should have.
-    """
-
-    def __init__(self, state: LinkState) -> None:
-        self._state = state
-        self._queue: deque[_Held[Item]] = deque()
-        self._flying: deque[_Held[Item]] = deque()
-        self._free_at_s = 0.0
-        self.queued_bytes = 0
-
-    def push(self, item: Item, size_bytes: int, *, now_s: float) -> None:
-        """Put one item of ``size_bytes`` (0 is allowed) at the end of the queue."""
-        self._queue.append(_Held(item, size_bytes, now_s, size_bytes))
-        self.queued_bytes += size_bytes
-
-    def take_due(self, now_s: float) -> list[Item]:
-        """Take what has come out of the far end by ``now_s``, in order."""
-        self._transmit(now_s)
-        due = []
-        while self._flying and self._flying[0].due_s <= now_s:
-            due.append(self._flying.popleft().item)
-        return due
-
-    def next_event_s(self) -> float | None:
-        """Tell when the next item leaves the queue or comes out; None if nothing will happen by itself."""
-        times_s = [self._flying[0].due_s] if self._flying else []
-        if self._queue and self._state.rate_mbps is not None:
-            times_s.append(self._leaves_s(self._queue[0]))
-        return min(times_s, default=None)
-
-    def set_state(self, state: LinkState, *, now_s: float) -> None:
-        """Change rate and delay from ``now_s`` on.
-
-        What is queued leaves at the new rate. If the link goes down, what was under way is lost and has to be
-        sent again, so it goes back to the front of the queue.
-        """
-        self._transmit(now_s)
-        if self._queue:
-            head = self._queue[0]
-            sent_s = max(0.0, now_s - self._begins_s(head))
-            head.left_bytes = max(0.0, head.left_bytes - sent_s * self._state.bytes_per_s)
-        self._free_at_s = max(self._free_at_s, now_s)
-        self._state = state
-        if state.rate_mbps is None:
-            self._take_back()
-
-    def _transmit(self, now_s: float) -> None:
-        if self._state.rate_mbps is None:
-            return
-        while self._queue and (leaves_s := self._leaves_s(self._queue[0])) <= now_s:
-            held = self._queue.popleft()
-            self.queued_bytes -= held.size_bytes
-            self._free_at_s = leaves_s
-            # A delay that has just shrunk must not let the later item overtake.
-            earliest_s = self._flying[-1].due_s if self._flying else 0.0
-            held.due_s = max(earliest_s, leaves_s + self._state.delay_s)
-            self._flying.append(held)
-
-    def _take_back(self) -> None:
-        self.queued_bytes += sum(held.size_bytes for held in self._flying)
-        self._queue.extendleft(reversed(self._flying))
-        self._flying.clear()
-        for held in self._queue:
-            held.left_bytes = held.size_bytes
-
-    def _begins_s(self, held: _Held[Item]) -> float:
-        return max(self._free_at_s, held.arrived_s)
-
-    def _leaves_s(self, held: _Held[Item]) -> float:
-        return self._begins_s(held) + held.left_bytes / self._state.bytes_per_s
 
 
 class Relay:

@@ -1,7 +1,7 @@
 import pytest
 
+from loadtests.bottleneck import Bottleneck
 from loadtests.link_script import LinkState
-from loadtests.relay import Bottleneck
 
 # 8 Mbit/s are a million bytes a second, so 1000 bytes take a millisecond.
 UP = LinkState(8.0, 0.005)
