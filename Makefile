@@ -30,7 +30,7 @@ weights: $(VENV)/ready
 	$(TRAIN) --point blocks.14 --setting c48-s1 --distil-epochs 26 --views 4
 	$(TRAIN) --point blocks.10 --setting c48-s2 --distil-epochs 18 --views 3
 	$(TRAIN) --point blocks.4 --setting c24-s2 --distil-epochs 8 --views 2
-	$(TRAIN) --point blocks.2 --setting c24-s4 --distil-epochs 6 --views 2
+	$(TRAIN) --point blocks.2 --setting c12-s4 --distil-epochs 8 --views 2 --clip 1 --learning-rate 2e-3
 	$(BIN)/isthmus bundle build --measure $(DATA)/imagenet-1k-cc-by
 
 $(VENV)/ready: pyproject.toml constraints.txt

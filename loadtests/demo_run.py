@@ -6,6 +6,7 @@ Owns the agents, their relays and the clock of the script. The cluster runs alre
 import asyncio
 import contextlib
 import json
+import shutil
 import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
@@ -14,13 +15,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from device_agent.device_profile import ProfileStore
 from loadtests.link_script import LinkScript, LinkState, Step
 from loadtests.relay import Relay, play
-from wire.errors import ClusterUnreachable
+from wire.bundle import Bundle
+from wire.errors import ClusterUnreachable, SettingError
 
 DELAY_S: Final = 0.005
 DEFAULT_SCRIPT: Final = "0:20,15:1.1,35:down,45:5.85,65:20"
 DEFAULT_SECONDS: Final = 80.0
+RASPBERRY_PI_4B_S: Final = 0.0694
+"""EfficientNet-Lite0 on a Raspberry Pi 4B with TFLite, float32 (MLPerf Inference v1.1, open division)."""
 FIRST_FRAME_TIMEOUT_S: Final = 90.0
 STOP_TIMEOUT_S: Final = 20.0
 
@@ -32,13 +37,15 @@ class DemoSettings:
     """What the demo plays: ``slowdown`` makes this machine's processor as slow as a device's."""
 
     cluster: tuple[str, int]
+    bundle: Bundle
     clip: Path
     folder: Path
     script: LinkScript
     seconds: float = DEFAULT_SECONDS
     fps: float = 10.0
     agents: int = 2
-    slowdown: float = 5.0
+    slowdown: float | None = None
+    """None: as slow as a Raspberry Pi 4B."""
 
 
 @dataclass(slots=True)
@@ -48,6 +55,7 @@ class DemoRecord:
     began_unix_s: float
     script: LinkScript
     seconds: float
+    slowdown: float = 1.0
     events: dict[str, list[Event]] = field(default_factory=dict)
 
     def frames(self) -> list[Event]:
@@ -85,6 +93,15 @@ def run_demo(settings: DemoSettings, listener: Listener) -> DemoRecord:
     return asyncio.run(_Run(settings, listener).run())
 
 
+def raspberry_pi_slowdown(bundle: Bundle, cache: Path) -> float:
+    """Tell how much slower than one core here a Raspberry Pi 4B is, from the agent's own profile of this machine."""
+    profile = ProfileStore(cache).load(bundle.digest, threads=1)
+    whole = next(option for option in bundle.manifest.options if option.coder == "none")
+    if profile is None or not profile.get(whole.id):
+        raise SettingError("the agent has not profiled this machine", mend="give --slowdown")
+    return max(1.0, RASPBERRY_PI_4B_S / profile[whole.id])
+
+
 class _Run:
     def __init__(self, settings: DemoSettings, listener: Listener) -> None:
         self._settings, self._listener = settings, listener
@@ -95,6 +112,9 @@ class _Run:
         names = self._names
         # The bundle is fetched before the link is emulated: what the demo shows is frames, not a download.
         await self._prepare(names[0])
+        self._record.slowdown = self._settings.slowdown or raspberry_pi_slowdown(
+            self._settings.bundle, self._settings.folder / "cache"
+        )
         async with contextlib.AsyncExitStack() as stack:
             relays = [
                 await stack.enter_async_context(Relay(self._settings.cluster, state=self._at_start)) for _ in names
@@ -126,7 +146,9 @@ class _Run:
         return self._settings.script.state_at(0.0)
 
     async def _prepare(self, name: str) -> None:
-        process = await self._spawn(name, self._settings.cluster, "--frames", "1")
+        # A profile of another day says nothing of how busy this machine is now.
+        shutil.rmtree(self._settings.folder / "cache", ignore_errors=True)
+        process = await self._spawn(name, self._settings.cluster, "--frames", "1", "--policy", "device-only")
         _, errors = await process.communicate()
         if process.returncode:
             raise ClusterUnreachable(f"the agent cannot start: {errors.decode(errors='replace').strip()}")
@@ -136,7 +158,7 @@ class _Run:
         return await asyncio.create_subprocess_exec(
             sys.executable, "-m", "device_agent.main", "--server", f"ws://{address[0]}:{address[1]}",
             "--source", str(settings.clip), "--fps", str(settings.fps), "--json", "--loop",
-            "--device-id", name, "--device-slowdown", str(settings.slowdown),
+            "--device-id", name, "--device-slowdown", f"{self._record.slowdown:.3f}",
             "--cache", str(settings.folder / "cache"), *more,
             stdin=DEVNULL, stdout=PIPE, stderr=PIPE, start_new_session=True,
         )  # fmt: skip

@@ -12,25 +12,33 @@ MEMORY: Final = 0.1
 """Share of the newest frame in an average."""
 WINDOW_S: Final = 2.0
 """Over how long utilisation is taken."""
+HALF_LIFE_S: Final = 2.0
+"""How fast an idle replica forgets that it was slow: nobody would come back to correct an old number."""
 
 
 class LoadMeter:
-    """Averages of one replica: time in the tail, time in the queue, share of time that it was busy."""
+    """Averages of one replica: time in the tail, time in the queue, share of time that it was busy.
 
-    def __init__(self, point: PointName, *, now: float) -> None:
+    ``unloaded_s`` is what a frame takes when the replica has nothing else to do.
+    """
+
+    def __init__(self, point: PointName, *, unloaded_s: float, now: float) -> None:
         self._point = point
-        self._service_s = 0.0
+        self._unloaded_s = unloaded_s
+        self._service_s = unloaded_s
         self._queue_s = 0.0
         self._busy_s = 0.0
         self._since = now
+        self._answered_at = now
         self._utilisation = 0.0
         self.in_flight = 0
         self.state: Literal["ready", "starting", "draining"] = "starting"
 
     def answered(self, *, service_s: float, queue_s: float, busy_s: float, now: float) -> None:
         """Note one answered frame; ``busy_s`` is its share of the batch's time."""
-        first = self._service_s == 0.0
-        self._service_s = service_s if first else self._service_s + MEMORY * (service_s - self._service_s)
+        self._service_s = self._service(now)
+        self._service_s += MEMORY * (service_s - self._service_s)
+        self._answered_at = now
         self._queue_s += MEMORY * (queue_s - self._queue_s)
         self._roll(now)
         self._busy_s += busy_s
@@ -41,13 +49,17 @@ class LoadMeter:
         return LoadSignal(
             point=self._point,
             state=self.state,
-            service_s=self._service_s,
+            service_s=self._service(now),
             # An idle replica has no queue, whatever the last frames saw.
             queue_s=self._queue_s if self.in_flight else 0.0,
             utilisation=self._utilisation,
             in_flight=self.in_flight,
             replicas=1,
         )
+
+    def _service(self, now: float) -> float:
+        faded = 0.5 ** ((now - self._answered_at) / HALF_LIFE_S)
+        return self._unloaded_s + (self._service_s - self._unloaded_s) * faded
 
     def _roll(self, now: float) -> None:
         passed = now - self._since

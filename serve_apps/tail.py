@@ -11,22 +11,25 @@ from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from cluster.pictures import centre_crop, open_picture
 from serve_apps.backends import Batch, TailBackend
 from serve_apps.batcher import Batcher, Computed
 from serve_apps.load_meter import LoadMeter
-from wire.bitstream import decode_symbols, unwrap_jpeg
+from wire.bitstream import decode_symbols, encode_symbols, unwrap_jpeg, wrap_jpeg
 from wire.bundle import Bundle
 from wire.errors import BadPicture, DeadlineExceeded, IsthmusError, UnknownOption, UnknownPoint, WrongBundle
 from wire.ids import OptionId, PointName
 from wire.manifest import Option
-from wire.messages import Frame, Hello, LoadSignal, Reject, Result, Timings, Welcome, reject_from
+from wire.messages import Frame, Hello, LoadSignal, Reject, Result, Timings, Welcome, error_from, reject_from
 
 MAX_BATCH: Final = 16
 MAX_WAITING: Final = 256
 TOP: Final = 5
 RETRY_AFTER_S: Final = 0.2
+WARM_UP_FRAMES: Final = 8
+WARM_UP_S: Final = 60.0
 
 MakeBackend = Callable[[Option], TailBackend]
 
@@ -57,12 +60,13 @@ class Tail:
             for option in self._options.values()
         }
         self._labels = bundle.labels()
-        self._meter = LoadMeter(point, now=time.monotonic())
+        self._meter = LoadMeter(point, unloaded_s=0.0, now=time.monotonic())
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         for batcher in self._batchers.values():
             await self._stack.enter_async_context(batcher)
+        await self._warm_up()
         self._meter.state = "ready"
         return self
 
@@ -127,6 +131,27 @@ class Tail:
     def labelled(self, result: Result) -> list[tuple[str, float]]:
         """Give the labels of a result in words, best first."""
         return [(self._labels[index], score) for index, score in zip(result.labels, result.scores, strict=True)]
+
+    async def _warm_up(self) -> None:
+        """Answer a few blank frames, since the first ones are slow, and note how long one takes when warm."""
+        times_s = []
+        for option in self._options.values():
+            frame = Frame(frame_id=0, option_id=option.id, budget_s=WARM_UP_S, bitstream=self._blank(option))
+            for _ in range(WARM_UP_FRAMES):
+                answer = await self.answer(frame)
+                if isinstance(answer, Reject):
+                    raise error_from(answer)
+                times_s.append(answer.timings.total_s)
+        self._meter = LoadMeter(self.point, unloaded_s=min(times_s), now=time.monotonic())
+
+    def _blank(self, option: Option) -> bytes:
+        channels, height, width = option.shape
+        if option.coder == "huffman":
+            symbols = np.zeros((channels, height, width), np.uint8)
+            return encode_symbols(option.id, symbols, self.bundle.coder(option))
+        buffer = io.BytesIO()
+        Image.new("RGB", (width, height)).save(buffer, "JPEG")
+        return wrap_jpeg(option.id, (channels, height, width), buffer.getvalue())
 
     def _option(self, option_id: OptionId) -> Option:
         try:

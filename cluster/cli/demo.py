@@ -31,11 +31,11 @@ class DemoFailed(IsthmusError):
 @click.option("--script", default=None, help="The link, as SECONDS:MBPS steps.  [default: 20, 1.1, down, 5.85, 20]")
 @click.option("--seconds", default=None, type=float, help="How long the script plays.")
 @click.option("--agents", default=2, show_default=True)
-@click.option("--slowdown", default=5.0, show_default=True,
-              help="Emulate a device this much slower than one core here (5: about a Raspberry Pi 4).")  # fmt: skip
+@click.option("--slowdown", default=None, type=click.FloatRange(min=1),
+              help="Emulate devices this much slower than one core here.  [default: a Raspberry Pi 4B]")  # fmt: skip
 def command(
     *, out: Path, bundle: Path | None, clip: Path | None, script: str | None, seconds: float | None, agents: int,
-    slowdown: float,
+    slowdown: float | None,
 ) -> None:  # fmt: skip
     """Stream a clip from two agents to a cluster over a link that gets worse, goes down, and comes back."""
     from cluster.bundles.shipped import shipped_bundle
@@ -47,6 +47,7 @@ def command(
     from loadtests.demo_report import report
     from loadtests.demo_run import DEFAULT_SCRIPT, DEFAULT_SECONDS, DELAY_S, DemoSettings, run_demo
     from loadtests.link_script import LinkScript
+    from wire.bundle import Bundle
 
     out.mkdir(parents=True, exist_ok=True)
     with notes().status("looking for the bundle") as status:
@@ -54,6 +55,7 @@ def command(
     (port,) = free_ports(1)
     settings = DemoSettings(
         cluster=("127.0.0.1", port),
+        bundle=Bundle.open(built, "device"),
         clip=clip or clip_path("bikes"),
         folder=out,
         script=LinkScript.parse(script or DEFAULT_SCRIPT, delay_s=DELAY_S),
@@ -73,7 +75,7 @@ def command(
     write_json({"script": script or DEFAULT_SCRIPT, **figures.as_plain()}, out / "demo.json")
     picture = out / "demo.png"
     draw(record, picture)
-    _print(figures, slowdown)
+    _print(figures, record.slowdown)
     output().print(f"picture: {picture}    figures: {out / 'demo.json'}    cluster's log: {out / 'cluster.log'}")
     if figures.failures:
         raise DemoFailed("; ".join(figures.failures), mend=f"look at {picture} and {out / 'cluster.log'}")
@@ -105,4 +107,4 @@ def _print(figures: "DemoReport", slowdown: float) -> None:
         f"cluster answers again {'never' if back is None else f'{back:.1f} s'} after the outage   "
         f"mean error of prediction: {figures.mean_error_ms:.1f} ms"
     )
-    output().print(f"the devices are emulated: {slowdown:g} times slower than one core of this machine")
+    output().print(f"the devices are emulated: {slowdown:.1f} times slower than one core of this machine")

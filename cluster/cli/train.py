@@ -24,6 +24,7 @@ TRAINING_DATA = Path("../shared/data/caltech-101")
 @click.option("--views", default=2, show_default=True, help="Random crops of each picture.")
 @click.option("--batch", default=32, show_default=True)
 @click.option("--learning-rate", default=3e-3, show_default=True)
+@click.option("--clip", type=float, help="Greatest norm of a gradient; try 1 where the loss jumps.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--threads", default=0, help="CPU threads.  [default: all]")
@@ -40,6 +41,7 @@ def command(
     views: int,
     batch: int,
     learning_rate: float,
+    clip: float | None,
     seed: int,
     device: str,
     threads: int,
@@ -68,6 +70,7 @@ def command(
         views=views,
         batch=batch,
         learning_rate=learning_rate,
+        clip=clip,
         seed=seed,
     )
     folder = run_folder or Path("runs") / backbone / f"{point}-{setting}"

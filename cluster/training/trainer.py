@@ -41,6 +41,8 @@ class TrainingPlan:
     temperature: float = 2.0
     feature_weight: float = 1.0
     logit_weight: float = 2.0
+    clip: float | None = None
+    """Greatest norm of a gradient; a shallow point's, which comes through the whole tail, needs one."""
     seed: int = 0
 
     @property
@@ -154,6 +156,8 @@ class _Training:
                 loss = plan.feature_weight * loss + _distillation(self.tail(restored), logits, plan)
             self.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
+            if plan.clip is not None:
+                nn.utils.clip_grad_norm_(self.codec.parameters(), plan.clip)
             self.optimizer.step()
             stage = "distil" if distilling else "reconstruct"
             if index % 10 == 0:
