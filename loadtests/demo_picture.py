@@ -8,6 +8,7 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from loadtests.demo_report import option_of
 from loadtests.demo_run import DemoRecord, Event
@@ -46,7 +47,7 @@ def _latency(axes: Axes, frames: list[Event], colours: dict[str, str], record: D
         axes.plot(_times(own, record), [f["latency_ms"] for f in own], ".", ms=4, color=colour, label=option)
     alone = [frame for frame in frames if frame["fallback"]]
     axes.plot(_times(alone, record), [f["latency_ms"] for f in alone], "x", ms=5, color="black", label="finished alone")
-    axes.set_yscale("log")
+    _plain_log_scale(axes)
     axes.set_ylabel("latency, ms")
     axes.legend(loc="upper left", ncols=4, fontsize=8, framealpha=0.9)
 
@@ -79,8 +80,15 @@ def _sizes(axes: Axes, frames: list[Event], colours: dict[str, str], record: Dem
     sent = [frame for frame in frames if frame["bytes"]]
     axes.scatter(_times(sent, record), [frame["bytes"] for frame in sent], s=5,
                  c=[colours[option_of(frame)] for frame in sent])  # fmt: skip
-    axes.set_yscale("log")
+    _plain_log_scale(axes)
     axes.set_ylabel("bytes a frame")
+
+
+def _plain_log_scale(axes: Axes) -> None:
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _shade_outages(axes: Axes, record: DemoRecord) -> None:
