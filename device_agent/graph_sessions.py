@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
+from device_agent.memory import give_back_freed_memory
 from device_agent.sources import Pixels
 from wire.bundle import Bundle
 from wire.errors import BundleError
@@ -43,6 +44,7 @@ class GraphSessions:
         """Make a session, if there is none; its weights are not read before it runs."""
         if graph not in self._sessions:
             self._sessions[graph] = self._make(graph)
+            give_back_freed_memory()
 
     def run(self, graph: str, pixels: Pixels) -> Outputs:
         """Run a graph on uint8 (1, H, W, 3); gives its one output. Raises BundleError if it cannot run."""

@@ -32,7 +32,8 @@ class LoadedBundle:
         store = ProfileStore(cache)
         profile = store.load(bundle.digest, threads)
         if profile is None or any(option.id not in profile for option in bundle.manifest.options):
-            profile = measure_profile(head)
+            # On a runtime of its own, so that the memory of options that are never chosen is not kept.
+            profile = measure_profile(HeadRuntime(bundle, threads=threads, optimised=optimised))
             store.save(bundle.digest, threads, profile)
             log.info("profile.measured", bundle=bundle.digest[:12], options=len(profile))
         head.profile_s = profile

@@ -72,8 +72,10 @@ def command(
         threads=threads,
     )
     # Here, so that --help need not wait for numpy.
+    from device_agent.memory import keep_one_arena
     from device_agent.session import run_session
 
+    keep_one_arena()
     run_session(settings)
 
 

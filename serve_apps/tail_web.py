@@ -15,7 +15,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from serve_apps.tail import Tail
-from wire.errors import DeadlineExceeded, IsthmusError, MalformedMessage, MessageTooLarge, error_class
+from wire.errors import DeadlineExceeded, IsthmusError, MalformedMessage, MessageTooLarge, TailFailed, error_class
 from wire.messages import MAX_MESSAGE_BYTES, Frame, Hello, Message, Reject, Result, pack, reject_from, unpack
 
 FRAME_TYPE: Final = "application/msgpack"
@@ -138,11 +138,18 @@ class _Stream:
 
     async def _answer(self, frame: Frame) -> None:
         try:
-            await self._send(await self._tail.answer(frame))
+            await self._send(await self._answer_or_reject(frame))
         except (WebSocketDisconnect, RuntimeError):
             log.debug("stream.gone before frame %d was answered", frame.frame_id)
         finally:
             self._slots.release()
+
+    async def _answer_or_reject(self, frame: Frame) -> Message:
+        try:
+            return await self._tail.answer(frame)
+        except Exception:  # one frame's fault must not end a stream that has others on the way
+            log.exception("frame.failed %d", frame.frame_id)
+            return reject_from(TailFailed("the replica failed at this frame; its log says more"), frame.frame_id)
 
     async def _send(self, message: Message) -> None:
         await self._socket.send_bytes(pack(message))
