@@ -13,17 +13,19 @@ from PIL import Image, UnidentifiedImageError
 from wire.errors import BadPicture
 
 MAX_PIXELS: Final = 40_000_000
+FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP")
+"""No others: some of Pillow's decoders start programs or fail in ways of their own."""
 
 
-def open_picture(source: Path | BinaryIO) -> Image.Image:
-    """Decode a picture to RGB.
+def open_picture(source: Path | BinaryIO, *, formats: tuple[str, ...] = FORMATS) -> Image.Image:
+    """Decode a picture of one of ``formats`` to RGB.
 
     Raises:
         BadPicture: it does not decode, or has more than ``MAX_PIXELS`` pixels.
     """
     name = source if isinstance(source, Path) else "the picture"
     try:
-        with Image.open(source) as picture:
+        with Image.open(source, formats=formats) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 raise BadPicture(f"{name} has {picture.width}×{picture.height} pixels", mend="scale it down")
             return picture.convert("RGB")
@@ -33,9 +35,11 @@ def open_picture(source: Path | BinaryIO) -> Image.Image:
 
 def centre_crop(picture: Image.Image, *, resize: int, height: int, width: int) -> NDArray[np.uint8]:
     """Scale the shorter side to ``resize`` and cut the middle out: uint8 (height, width, 3)."""
-    scale = resize / min(picture.size)
-    if scale != 1.0:
-        size = (max(round(picture.width * scale), width), max(round(picture.height * scale), height))
-        picture = picture.resize(size, Image.Resampling.BILINEAR)
-    left, top = (picture.width - width) // 2, (picture.height - height) // 2
-    return np.asarray(picture.crop((left, top, left + width, top + height)))
+    scale = min(picture.size) / resize
+    across, down = width * scale, height * scale
+    left, top = (picture.width - across) / 2, (picture.height - down) / 2
+    if scale == 1.0:
+        return np.asarray(picture.crop((int(left), int(top), int(left) + width, int(top) + height)))
+    # Only the part that is kept is scaled, so that a long thin picture does not become a huge one.
+    box = (max(0.0, left), max(0.0, top), min(picture.width, left + across), min(picture.height, top + down))
+    return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR, box=box))

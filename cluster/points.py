@@ -98,8 +98,11 @@ class Cuts:
         """
         cut = self._node_of[self.point(name).name]
         position = self._nodes.index(cut)
-        head = _subgraph(self._traced, self._nodes[: position + 1], argument=None, result=cut)
-        tail = _subgraph(self._traced, self._nodes[position + 1 :], argument=cut, result=self._result)
+        before, after = self._nodes[: position + 1], self._nodes[position + 1 :]
+        carrying = _carrying(self._traced.graph)
+        constants = [node for node in before if node not in carrying]
+        head = _subgraph(self._traced, before, argument=None, result=cut)
+        tail = _subgraph(self._traced, [*constants, *after], argument=cut, result=self._result)
         return head, tail
 
     @property
@@ -163,22 +166,27 @@ def _separators(graph: fx.Graph) -> Iterator[fx.Node]:
     for node in reversed(graph.nodes):
         if node.op == "output" or any(user in needed for user in node.users):
             needed.add(node)
-    fed: set[fx.Node] = set()
+    carrying = _carrying(graph)
     waiting: dict[fx.Node, int] = {}
     for node in graph.nodes:
-        if node.op == "output" or node not in needed:
+        if node.op == "output" or node not in needed or node not in carrying:
             continue
-        sources = {source for source in node.all_input_nodes if source in fed}
-        if node.op != "placeholder" and not sources:
-            continue  # a parameter or a constant: it does not carry the frame
-        fed.add(node)
-        for source in sources:
+        for source in set(node.all_input_nodes) & carrying:
             waiting[source] -= 1
             if not waiting[source]:
                 del waiting[source]
         waiting[node] = sum(user in needed for user in node.users)
         if len(waiting) == 1:
             yield node
+
+
+def _carrying(graph: fx.Graph) -> set[fx.Node]:
+    """Give the nodes that depend on the frame: all but parameters, constants and what is made of those."""
+    carrying: set[fx.Node] = set()
+    for node in graph.nodes:
+        if node.op == "placeholder" or any(source in carrying for source in node.all_input_nodes):
+            carrying.add(node)
+    return carrying
 
 
 def _names(graph: fx.Graph) -> dict[fx.Node, PointName]:
@@ -189,13 +197,15 @@ def _names(graph: fx.Graph) -> dict[fx.Node, PointName]:
         for path in _stack(node):
             last_in[path] = node
     separators = list(_separators(graph))
+    if len(separators) < 2:
+        raise BackboneError("the backbone computes nothing from its input", mend="give a network that uses its input")
     names: dict[fx.Node, PointName] = {separators[0]: INPUT, separators[-1]: OUTPUT}
     taken = {INPUT, OUTPUT}
     for node in separators[1:-1]:
         whole = [path for path in _stack(node) if path and last_in[path] is node]
-        name = PointName(whole[0] if whole else node.name)
-        if name in taken:  # a module that is called more than once
-            name = PointName(node.name)
+        # A module that is called more than once, or has the name of an end, is no name.
+        candidates = [*whole[:1], node.name, f"{node.name}_point"]
+        name = next(PointName(each) for each in candidates if each not in taken)
         names[node] = name
         taken.add(name)
     return names

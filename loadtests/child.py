@@ -3,6 +3,7 @@
 Owns the process and the reading of its lines. Used by the demo, the benchmarks and the service tests.
 """
 
+import contextlib
 import json
 import os
 import queue
@@ -42,7 +43,8 @@ class Child:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             env=self._environment,
             # Its own group, so that a Ctrl-C at our terminal reaches it through us, once, in order.
             start_new_session=True,
@@ -72,8 +74,10 @@ class Child:
             try:
                 process.wait(STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
+                process.kill()
                 process.wait()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # what it may have left in its own group
         if self._reader is not None:
             self._reader.join(STOP_TIMEOUT_S)
         if process.stdout is not None:
@@ -93,6 +97,7 @@ class Child:
             except queue.Empty:
                 raise ClusterUnreachable(f"{self._name} did not say {event} within {timeout_s:.0f} s") from None
             if line is END:
+                self._events.put(END)  # for whoever asks next
                 raise ClusterUnreachable(
                     f"{self._name} ended with code {self.process.wait()} before it said {event}: {self._last_words()}"
                 )
@@ -103,6 +108,7 @@ class Child:
         """Yield the lines until the process ends."""
         while (line := self._events.get()) is not END:
             yield line
+        self._events.put(END)
 
     @property
     def _name(self) -> str:

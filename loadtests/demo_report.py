@@ -168,6 +168,8 @@ def _remote_after_return(record: DemoRecord, frames: list[Event]) -> float | Non
     """Give the longest time that any agent took, after any outage, until the cluster answered it again."""
     longest = 0.0
     for _, end in _outages(record):
+        if end >= record.seconds:
+            continue  # the link did not return
         for agent in record.events:
             after = [
                 frame["unix_s"] - record.began_unix_s - end

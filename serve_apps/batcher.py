@@ -6,6 +6,7 @@ Owns the queue of one cluster graph. Imports no Ray.
 import asyncio
 import time
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
@@ -42,6 +43,7 @@ class Batcher:
         self._queue: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
         self._runner: asyncio.Task[None] | None = None
+        self._closed = False
 
     async def __aenter__(self) -> Self:
         await self._backend.load()
@@ -49,12 +51,11 @@ class Batcher:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._closed = True
         if self._runner is not None:
             self._runner.cancel()
             await asyncio.gather(self._runner, return_exceptions=True)
-        for waiting in self._queue:
-            if not waiting.answer.done():
-                waiting.answer.set_exception(TailFailed("the replica stops"))
+        self._fail(self._queue, TailFailed("the replica stops"))
         self._queue.clear()
         await self._backend.unload()
 
@@ -69,8 +70,10 @@ class Batcher:
         Raises:
             Overloaded: too many frames wait.
             DeadlineExceeded: the budget ran out before the frame's batch began.
-            TailFailed: the batch failed.
+            TailFailed: the batch failed, or the replica stops.
         """
+        if self._closed:
+            raise TailFailed("the replica stops")
         if len(self._queue) >= self._max_waiting:
             raise Overloaded(f"{self._max_waiting} frames wait already")
         now = time.monotonic()
@@ -105,6 +108,11 @@ class Batcher:
         began = time.monotonic()
         try:
             probabilities = await self._backend.infer(np.stack([waiting.tensor for waiting in batch]))
+            if len(probabilities) != len(batch):
+                raise TailFailed(f"the tail gave {len(probabilities)} answers to {len(batch)} frames")
+        except asyncio.CancelledError:
+            self._fail(batch, TailFailed("the replica stops"))
+            raise
         except IsthmusError as error:
             self._fail(batch, error)
             return
@@ -116,7 +124,7 @@ class Batcher:
             if not waiting.answer.done():
                 waiting.answer.set_result(Computed(row, began - waiting.since_s, took_s, len(batch)))
 
-    def _fail(self, batch: list[_Waiting], error: IsthmusError) -> None:
+    def _fail(self, batch: Iterable[_Waiting], error: IsthmusError) -> None:
         for waiting in batch:
             if not waiting.answer.done():
                 waiting.answer.set_exception(error)

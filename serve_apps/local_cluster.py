@@ -4,6 +4,7 @@ Owns the order in which they start and stop. It stops what it started, and nothi
 """
 
 import contextlib
+import errno
 import logging
 import os
 import shutil
@@ -167,12 +168,18 @@ def check_port(host: str, port: int) -> None:
 
     Raises:
         PortInUse: it names the process that listens there, where that can be seen.
+        SettingError: it cannot be listened on for another reason.
     """
-    with socket.socket() as probe:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise SettingError(
+                    f"{host}:{port} cannot be listened on: {error}", mend="give another --port"
+                ) from error
             raise PortInUse(
                 f"{host}:{port} is held by {_holder(port)}", mend="stop it, or give another --port"
             ) from error

@@ -3,6 +3,7 @@
 Owns the life of a frame inside a replica. Imports neither Ray nor a web framework.
 """
 
+import asyncio
 import io
 import time
 from collections.abc import Callable
@@ -64,9 +65,13 @@ class Tail:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        for batcher in self._batchers.values():
-            await self._stack.enter_async_context(batcher)
-        await self._warm_up()
+        try:
+            for batcher in self._batchers.values():
+                await self._stack.enter_async_context(batcher)
+            await self._warm_up()
+        except BaseException:
+            await self._stack.aclose()  # what is loaded is given back, since nobody will leave what was not entered
+            raise
         self._meter.state = "ready"
         return self
 
@@ -120,11 +125,13 @@ class Tail:
         if option is None:
             raise UnknownOption(f"{self.point} takes no pictures", mend="POST the picture to the point input")
         began = time.monotonic()
-        size = self.bundle.manifest.input
-        opened = open_picture(io.BytesIO(picture))
-        tensor = centre_crop(opened, resize=size.resize, height=size.height, width=size.width)
-        decoded = time.monotonic()
-        computed = await self._batchers[option.id].submit(tensor, budget_s=budget_s)
+        self._meter.in_flight += 1
+        try:
+            tensor = await asyncio.to_thread(self._cropped, picture)
+            decoded = time.monotonic()
+            computed = await self._batchers[option.id].submit(tensor, budget_s=budget_s)
+        finally:
+            self._meter.in_flight -= 1
         frame = Frame(frame_id=0, option_id=OptionId(option.id), budget_s=budget_s, bitstream=b"")
         return self._result(frame, computed, began, decoded)
 
@@ -160,13 +167,18 @@ class Tail:
             offered = ", ".join(map(str, self._options))
             raise UnknownOption(f"{self.point} has no option {option_id}", mend=f"one of: {offered}") from None
 
+    def _cropped(self, picture: bytes) -> Batch:
+        size = self.bundle.manifest.input
+        opened = open_picture(io.BytesIO(picture))
+        return centre_crop(opened, resize=size.resize, height=size.height, width=size.width)
+
     def _decoded(self, option: Option, bitstream: bytes) -> Batch:
         channels, height, width = option.shape
         if option.coder == "huffman":
             shape = (channels, height, width)
             return decode_symbols(bitstream, option_id=option.id, shape=shape, coder=self.bundle.coder(option))
         jpeg = unwrap_jpeg(bitstream, option_id=option.id, shape=(channels, height, width))
-        picture = open_picture(io.BytesIO(jpeg))
+        picture = open_picture(io.BytesIO(jpeg), formats=("JPEG",))
         if picture.size != (width, height):
             raise BadPicture(f"the JPEG is {picture.width}×{picture.height}, not {width}×{height}")
         return np.asarray(picture)

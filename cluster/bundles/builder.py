@@ -23,6 +23,7 @@ from cluster.bundles.graphs import export_head, export_tail, export_whole
 from cluster.codecs.bottlenet import BottleNet
 from cluster.codecs.weights import CodecKey, TrainedCodec, load_codec, load_measured, save_measured, shipped_keys
 from cluster.points import INPUT, OUTPUT, Cuts
+from cluster.tensor_digest import tensor_digest
 from cluster.training.pictures import find_labelled
 from wire.bundle import Bundle
 from wire.errors import BundleError
@@ -64,7 +65,7 @@ class BundleBuilder:
     def __init__(self, backbone: Backbone, weights: Path, *, listener: Listener) -> None:
         self._backbone, self._weights, self._listener = backbone, weights, listener
         self._cuts = Cuts(backbone.module, backbone.example())
-        self._backbone_digest = digest_of_weights(backbone.module)
+        self._backbone_digest = tensor_digest(backbone.module.state_dict())
 
     def build(self, out: Path, *, data: Path | None = None) -> Bundle:
         """Write a bundle to ``out``, which must not exist or be a bundle, and open it.
@@ -77,7 +78,7 @@ class BundleBuilder:
             CheckpointError: there are no codecs, or one was never measured and there is no ``data``.
             DataError: ``data`` is no evaluation set.
         """
-        if out.exists() and not (out / MANIFEST_NAME).is_file() and any(out.iterdir()):
+        if out.is_file() or (out.is_dir() and not (out / MANIFEST_NAME).is_file() and any(out.iterdir())):
             raise BundleError(f"{out} exists and is no bundle", mend="give another --out")
         partial = out.with_name(f".{out.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
@@ -193,15 +194,6 @@ class BundleBuilder:
     def _subject(self, codec: str) -> str:
         """Name what a measurement is of: these codec weights, behind this backbone."""
         return sha256(f"{self._backbone_digest} {codec}".encode()).hexdigest()
-
-
-def digest_of_weights(module: torch.nn.Module) -> str:
-    """Give the SHA-256 of all the tensors of a module, in the order of their names."""
-    digest = sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.cpu().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def codec_macs(codec: BottleNet, shape: tuple[int, ...]) -> tuple[int, int]:

@@ -43,7 +43,9 @@ def build(*, backbone: str, weights: Path | None, out: Path | None, data: Path |
 
         builder = BundleBuilder(load_backbone(backbone), weights or SHIPPED, listener=show)
         bundle = builder.build(out or Path("bundles") / backbone, data=data)
-    output().print(f"wrote {bundle.directory}: {len(bundle.manifest.options)} options, digest {bundle.digest}")
+    output().print(
+        f"wrote {bundle.directory}: {len(bundle.manifest.options)} options, digest {bundle.digest}", soft_wrap=True
+    )
 
 
 @command.command()
@@ -68,7 +70,7 @@ def _print(bundle: "Bundle") -> None:
     for heading in ("id", "point", "codec", "rate", "symbols", "bytes", "p95", "device MACs", "share", "top-1", "drop",
                     "agrees"):  # fmt: skip
         table.add_column(heading, justify="left" if heading in ("point", "codec", "rate", "symbols") else "right")
-    total = max(option.macs.head for option in manifest.options)
+    total = max([1, *(option.macs.head for option in manifest.options)])
     for option in manifest.options:
         device = option.macs.head + option.macs.encoder
         figures = option.measured

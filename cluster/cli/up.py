@@ -17,10 +17,16 @@ Tail = Literal["auto", "triton", "onnxruntime", "noop", "triton-noop"]
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8765, show_default=True)
+@click.option("--port", default=8765, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--tail", type=click.Choice(get_args(Tail)), default="auto", show_default=True,
               help="Where tails run: Triton where there is one; the noop kinds measure the path.")  # fmt: skip
-@click.option("--max-batch", default=16, show_default=True, help="Frames that one Triton call may carry.")
+@click.option(
+    "--max-batch",
+    default=16,
+    show_default=True,
+    type=click.IntRange(1, 1024),
+    help="Frames that one Triton call may carry.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Say that it is ready as a line of JSON.")
 def command(*, bundle: Path, host: str, port: int, tail: Tail, max_batch: int, as_json: bool) -> None:
     """Serve BUNDLE until Ctrl-C: Ray, Serve with HAProxy, Triton, one application for each partition point."""

@@ -54,10 +54,11 @@ class BottleNet(nn.Module):
             SettingError: the point's tensor has no height and width, or the setting does not divide it.
         """
         super().__init__()
-        if len(shape) != 3 or shape[1] % setting.stride or shape[2] % setting.stride:
+        odd = setting.stride > 1 and setting.stride % 2
+        if len(shape) != 3 or odd or shape[1] % setting.stride or shape[2] % setting.stride:
             raise SettingError(
                 f"bottlenet {setting} does not fit a tensor of shape {shape}",
-                mend="choose a point with a (C, H, W) tensor and a stride that divides H and W",
+                mend="choose a point with a (C, H, W) tensor, and a stride of 1 or an even one that divides H and W",
             )
         channels, stride = setting.channels, setting.stride
         self.symbol_shape = (channels, shape[1] // stride, shape[2] // stride)

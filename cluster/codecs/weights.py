@@ -6,7 +6,6 @@ Owns the files and their names. Knows nothing of training or bundles.
 import json
 import os
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,12 +17,15 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from cluster.codecs.bottlenet import BottleNet, BottleNetSetting
-from wire.errors import CheckpointError
+from cluster.tensor_digest import tensor_digest
+from wire.errors import CheckpointError, WireError
 from wire.manifest import Measured
 from wire.records import from_plain, to_plain
 
 SHIPPED: Final = Path(__file__).parent / "weights"
 TABLES: Final = "tables"
+NOTE: Final = "isthmus"
+"""The key under which a weights file says which codec it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,11 @@ def save_codec(folder: Path, key: CodecKey, module: BottleNet, tables: NDArray[n
     tensors = {name: _small(tensor) for name, tensor in module.state_dict().items()}
     tensors[TABLES] = torch.from_numpy(tables.astype(np.int32))
     partial = path.with_name(f".{path.name}.partial")
+    # One entry: safetensors writes several in a random order, and equal weights shall give equal files.
+    note = json.dumps({"point": key.point, "codec": key.codec, "setting": key.setting}, sort_keys=True)
     try:
-        save_file(tensors, partial, metadata={"point": key.point, "codec": key.codec, "setting": key.setting})
+        save_file(tensors, partial, metadata={NOTE: note})
+        partial.chmod(0o644)
         os.replace(partial, path)
     except OSError as error:
         partial.unlink(missing_ok=True)
@@ -79,12 +84,13 @@ def load_codec(folder: Path, key: CodecKey, shape: tuple[int, ...]) -> TrainedCo
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        digest = tensor_digest(tensors)
         module = BottleNet(shape, BottleNetSetting.parse(key.setting))
         tables = tensors.pop(TABLES).numpy().astype(np.uint16)
         module.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     except (SafetensorError, RuntimeError, KeyError) as error:
         raise CheckpointError(f"{path} does not fit: {error}", mend=f"train it again: {train}") from error
-    return TrainedCodec(key, module.eval(), tables, sha256(path.read_bytes()).hexdigest())
+    return TrainedCodec(key, module.eval(), tables, digest)
 
 
 def shipped_keys(folder: Path, backbone: str) -> list[CodecKey]:
@@ -95,9 +101,14 @@ def shipped_keys(folder: Path, backbone: str) -> list[CodecKey]:
     """
     keys = []
     for path in sorted((folder / backbone).glob("*.safetensors")):
-        with safe_open(path, framework="pt") as file:
-            note = file.metadata() or {}
-        keys.append(CodecKey(backbone, note["point"], note["codec"], note["setting"]))
+        try:
+            with safe_open(path, framework="pt") as file:
+                note = json.loads((file.metadata() or {})[NOTE])
+            keys.append(CodecKey(backbone, note["point"], note["codec"], note["setting"]))
+        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            raise CheckpointError(
+                f"{path} is no trained codec: {error!r}", mend="remove it or train it again"
+            ) from error
     if not keys:
         raise CheckpointError(f"no codec of {backbone} is trained in {folder}", mend="train one: isthmus train --help")
     return keys
@@ -121,10 +132,15 @@ def load_measured(folder: Path, key: CodecKey, subject: str) -> Measured:
     measure = "measure it: isthmus bundle build --measure DIR"
     if not path.is_file():
         raise CheckpointError(f"nothing was measured of {key.point} {key.codec} {key.setting}", mend=measure)
-    record = json.loads(path.read_text(encoding="utf-8"))
-    if record.get("subject_sha256") != subject:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        measured = from_plain(Measured, record["measured"], where=path.name)
+        belongs = record["subject_sha256"] == subject
+    except (ValueError, KeyError, TypeError, WireError) as error:
+        raise CheckpointError(f"{path} is no record of a measurement: {error!r}", mend=measure) from error
+    if not belongs:
         raise CheckpointError(f"{path.name} was measured with other weights than these", mend=measure)
-    return from_plain(Measured, record["measured"], where=path.name)
+    return measured
 
 
 def _small(tensor: Tensor) -> Tensor:

@@ -51,6 +51,7 @@ def compute_features(
     tail: nn.Module,
     pictures: list[Path],
     *,
+    point: str,
     views: int,
     seed: int,
     folder: Path,
@@ -64,7 +65,14 @@ def compute_features(
     Raises:
         DataError: every picture is broken.
     """
-    identity = {"pictures": len(pictures), "views": views, "seed": seed, "first": str(pictures[0])}
+    identity = {
+        "backbone": backbone.name,
+        "point": point,
+        "pictures": len(pictures),
+        "views": views,
+        "seed": seed,
+        "first": str(pictures[0]),
+    }
     paths = folder / "features.npy", folder / "logits.npy"
     done = folder / DONE
     if not done.is_file() or json.loads(done.read_text()) != identity:

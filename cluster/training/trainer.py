@@ -99,7 +99,7 @@ def train_codec(
 
     features = compute_features(
         backbone, head, tail, pictures,
-        views=plan.views, seed=plan.seed, folder=run_folder, device=device, on_rows=on_rows,
+        point=point, views=plan.views, seed=plan.seed, folder=run_folder, device=device, on_rows=on_rows,
     )  # fmt: skip
     _Training(codec, tail, features, plan, key, run_folder, device, listener).run()
     tables = frequency_tables(codec, features, device)

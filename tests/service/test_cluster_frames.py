@@ -134,9 +134,7 @@ def test_a_posted_frame_comes_back_as_a_result(cluster: RunningCluster) -> None:
         ("/v1/points/input/frame", b"\0" * (21 * 2**20), 413, "message_too_large"),
     ],
 )
-def test_a_bad_post_gets_its_own_error(
-    cluster: RunningCluster, path: str, body: bytes, status: int, code: str
-) -> None:
+def test_a_bad_post_gets_its_own_error(cluster: RunningCluster, path: str, body: bytes, status: int, code: str) -> None:
     answered, said = post(cluster, path, body, "image/jpeg")
     assert answered == status
     assert json.loads(said)["code"] == code

@@ -1,0 +1,136 @@
+import contextlib
+import hashlib
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+# Beside this file, and in no package: a package here would hide the one under test.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from serve_fakes import FakeBackend
+
+from serve_apps.tail import Tail
+from wire.bitstream import encode_symbols, wrap_jpeg
+from wire.bundle import Bundle
+from wire.manifest import FileEntry, Input, Macs, Manifest, Measured, Option, dump_manifest
+
+MEASURED = Measured(dataset="d", pictures=1, top1=1.0, top1_drop=0.0, agreement=1.0, bytes_mean=1.0, bytes_p95=1.0)
+SIDE = 32
+
+
+def option(number, point, coder, shape, **changes):
+    graphs = {"device_graph": "device.onnx", "cluster_graph": "cluster.onnx", "tables": None, "jpeg_quality": None}
+    return Option(
+        id=number, point=point, codec="c", rate="r", coder=coder, shape=shape, macs=Macs(1, 1, 1, 1),
+        measured=MEASURED, **{**graphs, **changes},
+    )  # fmt: skip
+
+
+OPTIONS = (
+    option(3, "input", "jpeg", (3, SIDE, SIDE), device_graph=None, jpeg_quality=75),
+    option(4, "mid", "huffman", (4, 2, 2), tables="tables.npy"),
+    option(5, "mid", "huffman", (4, 1, 3), tables="tables.npy"),
+    option(6, "output", "none", (1, 1, 1), cluster_graph=None),
+)
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory):
+    """A whole bundle of which no graph is ever run."""
+    folder = tmp_path_factory.mktemp("bundle") / "served"
+    folder.mkdir()
+    tables = io.BytesIO()
+    np.save(tables, np.ones((4, 256), np.uint16))
+    contents = {
+        "device.onnx": (b"head", "device"),
+        "cluster.onnx": (b"tail", "cluster"),
+        "tables.npy": (tables.getvalue(), "both"),
+        "labels.txt": (b"ant\nbee\ncat\ndog\n", "both"),
+    }
+    for name, (data, _) in contents.items():
+        (folder / name).write_bytes(data)
+    manifest = Manifest(
+        schema=1, backbone="b", created_by="test", input=Input(SIDE, SIDE, 36), labels="labels.txt",
+        baseline_top1=1.0, options=OPTIONS,
+        files=tuple(
+            FileEntry(name, hashlib.sha256(data).hexdigest(), len(data), side)
+            for name, (data, side) in contents.items()
+        ),
+    )  # fmt: skip
+    (folder / "manifest.json").write_bytes(dump_manifest(manifest))
+    return Bundle.open(folder, "cluster")
+
+
+@pytest.fixture
+def backends():
+    """The backends that the tails of a test made, by option."""
+    return {}
+
+
+@pytest.fixture
+def make_tail(bundle, backends):
+    def make(point, **settings):
+        def make_backend(of):
+            return backends.setdefault(of.id, FakeBackend())
+
+        return Tail(bundle, point, make_backend, replica_id="replica-1", **settings)
+
+    return make
+
+
+@pytest.fixture
+def open_tail(make_tail, backends):
+    """Open a tail whose backends have forgotten the frames that warmed them up."""
+
+    @contextlib.asynccontextmanager
+    async def opened(point, **settings):
+        async with make_tail(point, **settings) as tail:
+            for backend in backends.values():
+                backend.batches.clear()
+            yield tail
+
+    return opened
+
+
+@pytest.fixture
+async def tail(open_tail):
+    async with open_tail("mid") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def input_tail(open_tail):
+    async with open_tail("input") as opened:
+        yield opened
+
+
+@pytest.fixture
+def symbols():
+    """The symbols of one frame of option 4; the fake backend gives their first four as its scores."""
+    return np.array([9, 40, 7, 80, *range(12)], np.uint8).reshape(4, 2, 2)
+
+
+@pytest.fixture
+def bitstream(bundle, symbols):
+    return encode_symbols(4, symbols, bundle.coder(bundle.option(4)))
+
+
+@pytest.fixture
+def jpeg():
+    """Make a JPEG of one colour."""
+
+    def make(width=SIDE, height=SIDE, colour=(10, 200, 30)):
+        buffer = io.BytesIO()
+        Image.new("RGB", (width, height), colour).save(buffer, "JPEG", quality=90)
+        return buffer.getvalue()
+
+    return make
+
+
+@pytest.fixture
+def jpeg_bitstream(jpeg):
+    return wrap_jpeg(3, (3, SIDE, SIDE), jpeg())

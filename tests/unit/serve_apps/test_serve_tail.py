@@ -1,0 +1,203 @@
+import asyncio
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+from serve_fakes import FakeBackend, frame, hello, until
+
+from serve_apps import tail as tail_module
+from serve_apps.tail import WARM_UP_FRAMES
+from wire.bitstream import encode_symbols, wrap_jpeg
+from wire.errors import BadPicture, TailFailed, UnknownOption, UnknownPoint, WrongBundle, error_class
+from wire.messages import Reject, Result, Welcome, pack, unpack
+
+OF_FOUR = (4, 2, 2)
+
+
+async def test_a_good_frame_is_answered_with_its_best_classes_first(tail, bitstream):
+    answer = await tail.answer(frame(bitstream, option_id=4, frame_id=77))
+    assert isinstance(answer, Result)
+    assert (answer.frame_id, answer.option_id, answer.batch_size) == (77, 4, 1)
+    assert answer.labels == (3, 1, 0, 2)
+    assert answer.scores == (80.0, 40.0, 9.0, 7.0)
+    assert tail.labelled(answer) == [("dog", 80.0), ("bee", 40.0), ("ant", 9.0), ("cat", 7.0)]
+    assert answer.load.state == "ready"
+    assert unpack(pack(answer)) == answer
+
+
+async def test_the_timings_of_an_answer_add_up(tail, bitstream):
+    timings = (await tail.answer(frame(bitstream, option_id=4))).timings
+    assert min(timings.decode_s, timings.queue_s, timings.compute_s) >= 0.0
+    assert timings.total_s >= timings.decode_s + timings.compute_s
+
+
+async def test_the_backend_is_given_the_symbols_that_the_device_sent(tail, backends, bitstream, symbols):
+    await tail.answer(frame(bitstream, option_id=4))
+    np.testing.assert_array_equal(backends[4].batches[0], symbols[None])
+    assert backends[5].batches == []
+
+
+async def test_a_jpeg_frame_reaches_the_backend_as_pixels(input_tail, backends, jpeg_bitstream):
+    answer = await input_tail.answer(frame(jpeg_bitstream, option_id=3))
+    assert isinstance(answer, Result)
+    (batch,) = backends[3].batches
+    assert (batch.shape, batch.dtype) == ((1, 32, 32, 3), np.uint8)
+    assert np.abs(batch[0].astype(int) - [10, 200, 30]).max() < 8
+
+
+async def test_frames_of_one_option_that_wait_together_are_answered_together(tail, backends, bitstream):
+    backends[4].hold()
+    tasks = [asyncio.create_task(tail.answer(frame(bitstream, option_id=4, frame_id=i))) for i in range(4)]
+    await until(lambda: tail.load().in_flight == 4 and backends[4].batches)
+    backends[4].let_go()
+    answers = await asyncio.gather(*tasks)
+    assert [answer.frame_id for answer in answers] == [0, 1, 2, 3]
+    assert sum(1 / answer.batch_size for answer in answers) == pytest.approx(len(backends[4].batches))
+    assert len(backends[4].batches) <= 2
+    assert tail.load().in_flight == 0
+
+
+def bad_frames(bundle, bitstream):
+    """Every way in which a frame of option 4 can be wrong, and what the device is told."""
+    coder = bundle.coder(bundle.option(4))
+    flipped = bytes([*bitstream[:-1], bitstream[-1] ^ 1])
+    other_option = encode_symbols(5, np.zeros((4, 1, 3), np.uint8), coder)
+    return {
+        "unknown_option": [
+            frame(bitstream, option_id=99),
+            frame(other_option, option_id=4),
+        ],
+        "corrupt_bitstream": [
+            frame(flipped, option_id=4),
+            frame(bitstream[:-1], option_id=4),
+            frame(b"\x00" * 40, option_id=4),
+            frame(encode_symbols(4, np.zeros((4, 1, 3), np.uint8), coder), option_id=4),
+            frame(wrap_jpeg(4, OF_FOUR, b"a picture"), option_id=4),
+        ],
+        "truncated_bitstream": [frame(b"", option_id=4), frame(bitstream[:11], option_id=4)],
+        "deadline_exceeded": [frame(bitstream, option_id=4, budget_s=0.0)],
+    }
+
+
+@pytest.mark.parametrize("code", ["unknown_option", "corrupt_bitstream", "truncated_bitstream", "deadline_exceeded"])
+async def test_a_bad_frame_is_refused_with_what_is_wrong_with_it(tail, backends, bundle, bitstream, code):
+    for number, bad in enumerate(bad_frames(bundle, bitstream)[code]):
+        answer = await tail.answer(replace(bad, frame_id=number))
+        assert isinstance(answer, Reject), number
+        assert (answer.code, answer.frame_id) == (code, number)
+        assert answer.retryable == error_class(code).retryable
+        assert answer.message
+        assert answer.load is not None
+        assert unpack(pack(answer)) == answer
+    assert backends[4].batches == []
+    assert tail.load().in_flight == 0
+    assert isinstance(await tail.answer(frame(bitstream, option_id=4)), Result)
+
+
+@pytest.mark.parametrize("size", [(31, 32), (32, 31), (64, 64), (1, 1)])
+async def test_a_jpeg_of_another_size_is_refused(input_tail, backends, jpeg, size):
+    bad = wrap_jpeg(3, (3, 32, 32), jpeg(*size))
+    answer = await input_tail.answer(frame(bad, option_id=3))
+    assert (type(answer), answer.code) == (Reject, "bad_picture")
+    assert f"{size[0]}×{size[1]}" in answer.message
+    assert backends[3].batches == []
+
+
+@pytest.mark.parametrize("keep", [0, 2, 100])
+async def test_a_jpeg_that_does_not_decode_is_refused(input_tail, jpeg, keep):
+    answer = await input_tail.answer(frame(wrap_jpeg(3, (3, 32, 32), jpeg()[:keep]), option_id=3))
+    assert (type(answer), answer.code) == (Reject, "bad_picture")
+
+
+async def test_a_tail_that_fails_is_a_refusal_that_may_be_tried_again(tail, backends, bitstream):
+    backends[4].fails_with = RuntimeError("out of memory")
+    answer = await tail.answer(frame(bitstream, option_id=4))
+    assert (answer.code, answer.retryable) == ("tail_failed", True)
+    assert answer.retry_after_s > 0
+
+
+async def test_more_frames_than_may_wait_are_refused_as_overload(open_tail, backends, bitstream, monkeypatch):
+    monkeypatch.setattr(tail_module, "MAX_WAITING", 2)
+    async with open_tail("mid", max_batch=1) as tail:
+        backends[4].hold()
+        tasks = [asyncio.create_task(tail.answer(frame(bitstream, option_id=4)))]
+        await until(lambda: backends[4].batches)
+        tasks += [asyncio.create_task(tail.answer(frame(bitstream, option_id=4))) for _ in range(2)]
+        await until(lambda: tail.load().in_flight == 3)
+        answer = await tail.answer(frame(bitstream, option_id=4))
+        assert (answer.code, answer.retryable) == ("overloaded", True)
+        backends[4].let_go()
+        assert {type(each) for each in await asyncio.gather(*tasks)} == {Result}
+
+
+@pytest.mark.parametrize(("form", "size"), [("PNG", (50, 40)), ("JPEG", (32, 32)), ("WEBP", (7, 300))])
+async def test_a_person_may_send_a_picture_of_any_size_and_usual_format(input_tail, backends, form, size):
+    buffer = io.BytesIO()
+    Image.new("RGB", size, (200, 0, 0)).save(buffer, form)
+    result = await input_tail.answer_picture(buffer.getvalue(), budget_s=60.0)
+    assert backends[3].batches[0].shape == (1, 32, 32, 3)
+    assert input_tail.labelled(result)[0][0] in {"ant", "dog"}  # the red values of its first two pixels
+
+
+async def test_a_picture_that_does_not_decode_is_refused(input_tail):
+    with pytest.raises(BadPicture):
+        await input_tail.answer_picture(b"no picture", budget_s=60.0)
+
+
+async def test_a_picture_sent_to_a_point_inside_is_sent_on_to_the_input(tail, jpeg):
+    with pytest.raises(UnknownOption, match="takes no pictures") as caught:
+        await tail.answer_picture(jpeg(), budget_s=60.0)
+    assert "input" in caught.value.mend
+
+
+async def test_a_device_with_the_same_bundle_is_welcome(tail, bundle):
+    welcome = tail.welcome(hello(bundle.digest))
+    assert isinstance(welcome, Welcome)
+    assert (welcome.replica_id, welcome.bundle, welcome.load.point) == ("replica-1", bundle.digest, "mid")
+
+
+async def test_a_device_with_another_bundle_is_refused_with_a_mend(tail, bundle):
+    with pytest.raises(WrongBundle, match=bundle.digest[:12]) as caught:
+        tail.welcome(hello("ab" * 32))
+    assert "fetch" in caught.value.mend
+
+
+@pytest.mark.parametrize("point", ["nowhere", "output"])
+def test_a_point_that_the_cluster_cannot_answer_is_refused_with_those_it_can(make_tail, point):
+    with pytest.raises(UnknownPoint) as caught:
+        make_tail(point)
+    assert "mid" in caught.value.mend
+
+
+async def test_a_tail_is_ready_while_it_is_open_and_loads_every_option_of_its_point(make_tail, backends):
+    tail = make_tail("mid")
+    assert tail.load().state == "starting"
+    async with tail:
+        assert tail.load().state == "ready"
+        assert {number: backend.loaded for number, backend in backends.items()} == {4: 1, 5: 1}
+    assert tail.load().state == "draining"
+    assert {backend.loaded for backend in backends.values()} == {0}
+
+
+async def test_a_tail_is_warm_before_it_is_ready_and_knows_what_a_frame_takes(make_tail, backends):
+    async with make_tail("mid") as tail:
+        assert {len(backend.batches) for backend in backends.values()} == {WARM_UP_FRAMES}
+        signal = tail.load()
+        assert signal.service_s > 0.0
+        assert (signal.in_flight, signal.utilisation) == (0, 0.0)
+
+
+@pytest.mark.parametrize("point", ["mid", "input"])
+async def test_a_tail_that_cannot_answer_is_never_ready(make_tail, backends, monkeypatch, point):
+    async def fail(*_):
+        raise RuntimeError("no such kernel")
+
+    monkeypatch.setattr(FakeBackend, "infer", fail)
+    tail = make_tail(point)
+    with pytest.raises(TailFailed, match="no such kernel"):
+        await tail.__aenter__()
+    assert tail.load().state == "starting"
+    await tail.__aexit__(None, None, None)
+    assert {backend.loaded for backend in backends.values()} == {0}
