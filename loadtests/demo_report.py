@@ -3,7 +3,7 @@
 Owns the figures; draws nothing.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from statistics import fmean, median
@@ -20,10 +20,14 @@ SETTLE_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class OptionRow:
-    """One option: how often it answered, and the latency that was predicted and measured, without waiting."""
+    """One option: how often it was chosen, and the latency that was predicted and measured, without waiting.
+
+    ``compared`` counts the frames behind the latencies: those of the script and those of the round after it.
+    """
 
     option: str
-    frames: int
+    chosen: int
+    compared: int
     bytes: float
     predicted_ms: float
     measured_ms: float
@@ -68,14 +72,15 @@ def report(record: DemoRecord) -> DemoReport:
     summaries = record.summaries()
     unanswered = sum(summary["unanswered"] for summary in summaries.values())
     remote_after_s = _remote_after_return(record, frames)
-    by_option = _by_option(frames)
+    by_option = _by_option(frames, record.sweep)
+    chosen = sum(row.chosen > 0 for row in by_option)
     failures = []
     if len(summaries) < len(record.events):
         failures.append("an agent ended without a summary")
     if unanswered:
         failures.append(f"{unanswered} frames were not answered")
-    if len(by_option) < 3:
-        failures.append(f"only {len(by_option)} options were chosen")
+    if chosen < 3:
+        failures.append(f"only {chosen} options were chosen")
     if outage := _answered_in_outage(record, frames):
         failures.append(f"{outage} frames were answered by the cluster while the link was down")
     if remote_after_s is None or remote_after_s > RETURN_WITHIN_S:
@@ -83,7 +88,7 @@ def report(record: DemoRecord) -> DemoReport:
     return DemoReport(
         frames=len(frames),
         unanswered=unanswered,
-        options_chosen=len(by_option),
+        options_chosen=chosen,
         remote_after_return_s=remote_after_s,
         mean_error_ms=_mean_error_ms(by_option),
         by_option=by_option,
@@ -98,22 +103,29 @@ def option_of(frame: Event) -> str:
 
 
 def _mean_error_ms(rows: list[OptionRow]) -> float:
-    return sum(row.error_ms * row.frames for row in rows) / max(1, sum(row.frames for row in rows))
+    return sum(row.error_ms * row.compared for row in rows) / max(1, sum(row.compared for row in rows))
 
 
-def _by_option(frames: list[Event]) -> list[OptionRow]:
+def _by_option(frames: list[Event], sweep: list[Event]) -> list[OptionRow]:
+    chosen = Counter(option_of(frame) for frame in frames)
     grouped: dict[str, list[Event]] = defaultdict(list)
-    for frame in frames:
+    for frame in (*frames, *sweep):
         if frame["fallback"] is None or frame["planned"] == frame["option"]:  # predictions are of what was planned
             grouped[option_of(frame)].append(frame)
     rows = []
-    for option, group in sorted(grouped.items(), key=lambda item: -len(item[1])):
+    for option, group in sorted(grouped.items(), key=lambda item: item[1][0]["option"]):
         predicted = [frame["predicted_ms"]["total"] for frame in group]
         measured = [_worked_ms(frame) for frame in group]
         errors = [abs(p - m) for p, m in zip(predicted, measured, strict=True)]
         rows.append(
             OptionRow(
-                option, len(group), fmean(f["bytes"] for f in group), fmean(predicted), fmean(measured), fmean(errors)
+                option=option,
+                chosen=chosen[option],
+                compared=len(group),
+                bytes=fmean(frame["bytes"] for frame in group),
+                predicted_ms=fmean(predicted),
+                measured_ms=fmean(measured),
+                error_ms=fmean(errors),
             )
         )
     return rows

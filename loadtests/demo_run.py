@@ -27,6 +27,9 @@ DEFAULT_SECONDS: Final = 80.0
 RASPBERRY_PI_4B_S: Final = 0.0694
 """EfficientNet-Lite0 on a Raspberry Pi 4B with TFLite, float32 (MLPerf Inference v1.1, open division)."""
 FIRST_FRAME_TIMEOUT_S: Final = 90.0
+SWEEP_FRAMES: Final = 20
+SWEEP_SKIPPED: Final = 4
+"""An agent's first frames load a graph and open a socket."""
 STOP_TIMEOUT_S: Final = 20.0
 
 Event = dict[str, Any]
@@ -57,6 +60,8 @@ class DemoRecord:
     seconds: float
     slowdown: float = 1.0
     events: dict[str, list[Event]] = field(default_factory=dict)
+    sweep: list[Event] = field(default_factory=list)
+    """Frames of a round after the script in which every option is used, chosen or not."""
 
     def frames(self) -> list[Event]:
         """Give the answered frames of all agents, with the agent's name in ``agent``."""
@@ -135,7 +140,18 @@ class _Run:
                 await asyncio.wait(readers, timeout=STOP_TIMEOUT_S)
                 for task in (*players, *readers):
                     task.cancel()
+            await self._sweep(names[0], relays[0].address)
         return self._record
+
+    async def _sweep(self, name: str, address: tuple[str, int]) -> None:
+        """Use every option for a few frames, so that its prediction can be compared with what it takes."""
+        for option in self._settings.bundle.manifest.options:
+            policy = "device-only" if option.coder == "none" else f"fixed:{option.point}/{option.rate}"
+            process = await self._spawn(name, address, "--frames", str(SWEEP_FRAMES), "--policy", policy)
+            said, _ = await process.communicate()
+            events = [json.loads(line) for line in said.splitlines()]
+            frames = [event for event in events if event["event"] == "frame"]
+            self._record.sweep += frames[SWEEP_SKIPPED:]
 
     @property
     def _names(self) -> list[str]:

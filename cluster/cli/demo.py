@@ -93,12 +93,12 @@ def _print(figures: "DemoReport", slowdown: float) -> None:
         )  # fmt: skip
     output().print(steps)
     table = Table(title="by option: latency predicted and measured, without waiting", title_justify="left")
-    for heading in ("option", "frames", "bytes", "predicted ms", "measured ms", "mean error ms"):
+    for heading in ("option", "chosen", "compared", "bytes", "predicted ms", "measured ms", "mean error ms"):
         table.add_column(heading, justify="left" if heading == "option" else "right")
     for row in figures.by_option:
         table.add_row(
-            row.option, str(row.frames), f"{row.bytes:,.0f}", f"{row.predicted_ms:.1f}", f"{row.measured_ms:.1f}",
-            f"{row.error_ms:.1f}",
+            row.option, str(row.chosen), str(row.compared), f"{row.bytes:,.0f}", f"{row.predicted_ms:.1f}",
+            f"{row.measured_ms:.1f}", f"{row.error_ms:.1f}",
         )  # fmt: skip
     output().print(table)
     back = figures.remote_after_return_s

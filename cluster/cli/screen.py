@@ -4,27 +4,40 @@ Owns the two streams: results on standard output, all else on standard error.
 """
 
 import json
+import os
 import sys
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 from rich.console import Console
 
 from wire.errors import IsthmusError
 
+PLAIN_WIDTH: Final = 140
+
 
 @cache
 def output() -> Console:
     """Return the console for results."""
-    return Console(highlight=False)
+    return _console(stderr=False)
 
 
 @cache
 def notes() -> Console:
     """Return the console for progress and remarks."""
-    return Console(stderr=True, highlight=False)
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool) -> Console:
+    """Make a console; a pipe or a log has no width of its own, and gets one in which our tables fit."""
+    console = Console(stderr=stderr, highlight=False)
+    return (
+        console
+        if console.is_terminal or "COLUMNS" in os.environ
+        else Console(stderr=stderr, highlight=False, width=PLAIN_WIDTH)
+    )
 
 
 def write_json(value: Any, file: Path | None = None) -> None:

@@ -24,9 +24,9 @@ def served(cluster: RunningCluster) -> list[Option]:
     return [option for option in cluster.bundle.manifest.options if option.cluster_graph]
 
 
-def frame_of(cluster: RunningCluster, option: Option, frame_id: int = 1) -> Frame:
+def frame_of(cluster: RunningCluster, option: Option) -> Frame:
     bitstream = option_bitstream(cluster.bundle, option)
-    return Frame(frame_id=frame_id, option_id=option.id, budget_s=20.0, bitstream=bitstream)
+    return Frame(frame_id=1, option_id=option.id, budget_s=20.0, bitstream=bitstream)
 
 
 def stream(cluster: RunningCluster, point: str) -> ClientConnection:
@@ -99,10 +99,12 @@ def test_the_tails_run_in_a_real_triton(cluster: RunningCluster) -> None:
 
 def test_frames_sent_together_are_answered_in_batches(cluster: RunningCluster) -> None:
     option = served(cluster)[-1]
+    bitstream = option_bitstream(cluster.bundle, option)
+    frames = [Frame(frame_id=n, option_id=option.id, budget_s=20.0, bitstream=bitstream) for n in range(24)]
     with stream(cluster, option.point) as socket:
         exchange(socket, hello(cluster))
-        for number in range(24):
-            socket.send(pack(frame_of(cluster, option, number)))
+        for frame in frames:
+            socket.send(pack(frame))
         results = [unpack(bytes(socket.recv(timeout=20))) for _ in range(24)]  # type: ignore[arg-type]
     assert sorted(result.frame_id for result in results if isinstance(result, Result)) == list(range(24))
     assert max(result.batch_size for result in results if isinstance(result, Result)) > 1

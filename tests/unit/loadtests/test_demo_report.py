@@ -69,9 +69,9 @@ def test_a_run_in_which_every_promise_held_has_no_failures():
     assert figures.remote_after_return_s == pytest.approx(0.5)
 
 
-def test_the_options_come_with_the_one_that_answered_most_first():
+def test_the_options_come_from_the_input_to_the_output():
     rows = report(record()).by_option
-    assert [(row.option, row.frames) for row in rows] == [("mid/q75", 6), ("input/q75", 4), ("output/q75", 4)]
+    assert [(row.option, row.chosen) for row in rows] == [("input/q75", 4), ("mid/q75", 6), ("output/q75", 4)]
     assert [row.bytes for row in rows] == [1000, 1000, 0]
 
 
@@ -91,9 +91,19 @@ def test_a_frame_that_fell_back_is_not_held_against_the_prediction_of_what_was_p
     fell = frame(3.0, "output", "device", fallback="link", planned=0, option=2)
     planned = frame(4.0, "mid", fallback="late", planned=1, option=1)
     figures = report(record(a=[*sound()[:-1], fell, planned, summary()], b=sound()))
-    assert {row.option: row.frames for row in figures.by_option} == {"mid/q75": 7, "input/q75": 4, "output/q75": 4}
+    assert {row.option: row.compared for row in figures.by_option} == {"mid/q75": 7, "input/q75": 4, "output/q75": 4}
     assert figures.frames == 16
     assert figures.by_step[0].frames == 8
+
+
+def test_an_option_that_was_only_used_in_the_round_after_the_script_is_compared_but_not_chosen():
+    run = record()
+    run.sweep = [frame(9.0, "late", option=9), frame(9.1, "late", option=9)]
+    figures = report(run)
+    assert [(row.option, row.chosen, row.compared) for row in figures.by_option if row.option == "late/q75"] == [
+        ("late/q75", 0, 2)
+    ]
+    assert (figures.options_chosen, figures.frames) == (3, 14)
 
 
 def test_the_steps_of_the_link_tell_what_was_chosen_while_they_held():
