@@ -146,7 +146,7 @@ class _Meter(fx.Interpreter):
         with FlopCounterMode(display=False) as counter:
             value = super().run_node(n)
         macs = counter.get_total_flops() // 2
-        if isinstance(value, Tensor):
+        if isinstance(value, Tensor) and value.dim():
             self.costs[n] = _Cost(tuple(value.shape), value[:1].numel() * value.element_size(), macs)
         else:
             self.costs[n] = _Cost(None, 0, macs)
@@ -155,8 +155,16 @@ class _Meter(fx.Interpreter):
 
 def _measure(traced: fx.GraphModule, example: Tensor) -> dict[fx.Node, _Cost]:
     meter = _Meter(traced)
-    with torch.no_grad():
-        meter.run(example)
+    try:
+        with torch.no_grad():
+            result = meter.run(example)
+    except RuntimeError as error:
+        raise BackboneError(
+            f"the backbone does not run on a frame of shape {tuple(example.shape[1:])}: {error}",
+            mend="give the shape that it was made for",
+        ) from error
+    if not isinstance(result, Tensor) or not result.dim():
+        raise BackboneError(f"the backbone gives {type(result).__name__}", mend="wrap it to give one tensor a frame")
     return meter.costs
 
 

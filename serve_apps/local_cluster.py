@@ -22,7 +22,7 @@ from serve_apps.backends import TailKind
 from serve_apps.ray_settings import NAMESPACE, prepare_ray
 from serve_apps.readiness import probe_option
 from wire.bundle import Bundle
-from wire.errors import PortInUse, SettingError
+from wire.errors import PortInUse, SettingError, TailFailed
 from wire.manifest import Option
 
 if TYPE_CHECKING:
@@ -160,7 +160,13 @@ class LocalCluster:
             )
             for point in points
         ]
-        serve.run_many([*tails, control])
+        try:
+            serve.run_many([*tails, control])
+        except RuntimeError as error:
+            raise TailFailed(
+                f"a point cannot be served: {error}",
+                mend="the reason stands in serve/controller_*.log among Ray's logs, most often /tmp/ray/session_latest/logs",
+            ) from error
 
 
 def check_port(host: str, port: int) -> None:

@@ -122,6 +122,8 @@ def load_reference_weights(network: EfficientNetLite, weights: dict[str, Tensor]
 
 def _our_name(reference: str) -> str:
     parts = [part.removeprefix("_") for part in reference.split(".")]
+    if len(parts) < 2:
+        return reference  # no name of the reference; loading will say so
     if parts[-2].startswith("conv_") or parts[-2].endswith("_conv"):
         parts.insert(-1, "conv")
     return ".".join(parts)

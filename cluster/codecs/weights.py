@@ -18,7 +18,7 @@ from torch import Tensor
 
 from cluster.codecs.bottlenet import BottleNet, BottleNetSetting
 from cluster.tensor_digest import tensor_digest
-from wire.errors import CheckpointError, WireError
+from wire.errors import CheckpointError, SettingError, WireError
 from wire.manifest import Measured
 from wire.records import from_plain, to_plain
 
@@ -53,10 +53,10 @@ class TrainedCodec:
 
 
 def save_codec(folder: Path, key: CodecKey, module: BottleNet, tables: NDArray[np.uint16]) -> Path:
-    """Write a trained codec, weights as float16; a reader never sees half a file."""
+    """Write a trained codec, its convolutions as float16; a reader never sees half a file."""
     path = key.path(folder)
     path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {name: _small(tensor) for name, tensor in module.state_dict().items()}
+    tensors = {name: _small(name, tensor) for name, tensor in module.state_dict().items()}
     tensors[TABLES] = torch.from_numpy(tables.astype(np.int32))
     partial = path.with_name(f".{path.name}.partial")
     # One entry: safetensors writes several in a random order, and equal weights shall give equal files.
@@ -88,7 +88,7 @@ def load_codec(folder: Path, key: CodecKey, shape: tuple[int, ...]) -> TrainedCo
         module = BottleNet(shape, BottleNetSetting.parse(key.setting))
         tables = tensors.pop(TABLES).numpy().astype(np.uint16)
         module.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
-    except (SafetensorError, RuntimeError, KeyError) as error:
+    except (SafetensorError, RuntimeError, KeyError, SettingError) as error:
         raise CheckpointError(f"{path} does not fit: {error}", mend=f"train it again: {train}") from error
     return TrainedCodec(key, module.eval(), tables, digest)
 
@@ -143,5 +143,7 @@ def load_measured(folder: Path, key: CodecKey, subject: str) -> Measured:
     return measured
 
 
-def _small(tensor: Tensor) -> Tensor:
-    return tensor.detach().cpu().half().contiguous() if tensor.is_floating_point() else tensor.cpu().contiguous()
+def _small(name: str, tensor: Tensor) -> Tensor:
+    """Halve the weights of convolutions; statistics and ranges may not fit float16, and take no space."""
+    kept = tensor.half() if name.endswith("weight") and tensor.dim() == 4 else tensor
+    return kept.detach().cpu().contiguous()

@@ -52,9 +52,10 @@ def load_checkpoint(folder: Path, identity: str, codec: nn.Module, optimizer: to
         return 0
     try:
         state = torch.load(path, weights_only=True)
+        same = state["identity"] == identity
     except Exception as error:
         raise CheckpointError(f"{path} is damaged: {error}", mend="remove it to start again") from error
-    if state["identity"] != identity:
+    if not same:
         raise CheckpointError(f"{folder} holds a run with other settings", mend="remove it or give another --run")
     codec.load_state_dict(state["codec"])
     optimizer.load_state_dict(state["optimizer"])

@@ -7,6 +7,7 @@ teacher run once for each view instead of once for each epoch.
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -71,7 +72,7 @@ def compute_features(
         "pictures": len(pictures),
         "views": views,
         "seed": seed,
-        "first": str(pictures[0]),
+        "files": sha256("\n".join(map(str, pictures)).encode()).hexdigest(),
     }
     paths = folder / "features.npy", folder / "logits.npy"
     done = folder / DONE

@@ -58,7 +58,7 @@ def find_labelled(folder: Path) -> list[LabelledPicture]:
             pictures = [
                 LabelledPicture(folder / "images" / row["file"], int(row["label"])) for row in csv.DictReader(file)
             ]
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
         raise DataError(
             f"{listing} is no list of labelled pictures: {error}",
             mend="it needs the columns file and label (an index), and the pictures in a folder images beside it",

@@ -170,11 +170,11 @@ def find_triton() -> TritonFiles:
 
 def _environment(files: TritonFiles) -> dict[str, str]:
     libraries = [str(files.libraries), sysconfig.get_config_var("LIBDIR"), os.environ.get("LD_LIBRARY_PATH", "")]
-    site = sysconfig.get_paths()["purelib"]
     return {
         "PATH": os.environ.get("PATH", ""),
         "HOME": os.environ.get("HOME", "/"),
         "LD_LIBRARY_PATH": ":".join(filter(None, libraries)),
-        "PYTHONPATH": site,
+        # What we can import, the models can: the stub knows nothing of a virtual environment.
+        "PYTHONPATH": ":".join(filter(None, sys.path)),
         "ISTHMUS_TAIL_THREADS": os.environ.get("ISTHMUS_TAIL_THREADS", "1"),
     }

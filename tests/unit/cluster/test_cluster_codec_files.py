@@ -32,7 +32,8 @@ def codec():
     return BottleNet(SHAPE, BottleNetSetting(4, 2)).eval()
 
 
-def test_a_codec_survives_the_way_to_disk_and_back_as_float16(tmp_path, codec):
+def test_a_codec_survives_the_way_to_disk_and_back_with_its_convolutions_as_float16(tmp_path, codec):
+    codec.encoder.channel_reduction[1].running_var[:2] = torch.tensor([1e6, 1e-9])  # neither fits float16
     path = save_codec(tmp_path, KEY, codec, TABLES)
     loaded = load_codec(tmp_path, KEY, SHAPE)
     assert loaded.key == KEY
@@ -40,7 +41,8 @@ def test_a_codec_survives_the_way_to_disk_and_back_as_float16(tmp_path, codec):
     assert path == tmp_path / "net" / "blocks.3.bottlenet-c4-s2.safetensors"
     given = codec.state_dict()
     for name, tensor in loaded.module.state_dict().items():
-        wanted = given[name].half().float() if given[name].is_floating_point() else given[name]
+        convolution = name.endswith("weight") and given[name].dim() == 4
+        wanted = given[name].half().float() if convolution else given[name]
         assert torch.equal(tensor, wanted), name
         assert tensor.dtype == given[name].dtype
     np.testing.assert_array_equal(loaded.tables, TABLES)
@@ -136,3 +138,27 @@ def test_what_was_never_measured_is_refused_with_the_command_that_measures(tmp_p
     with pytest.raises(CheckpointError, match="nothing was measured") as caught:
         load_measured(tmp_path, KEY, "subject")
     assert "isthmus" in caught.value.mend
+
+
+def test_a_damaged_file_is_no_trained_codec(tmp_path, codec):
+    path = save_codec(tmp_path, KEY, codec, TABLES)
+    path.write_bytes(b"nothing")
+
+    with pytest.raises(CheckpointError, match="no trained codec"):
+        shipped_keys(tmp_path, KEY.backbone)
+
+
+def test_equal_weights_give_equal_files(tmp_path, codec):
+    files = {save_codec(tmp_path / str(number), KEY, codec, TABLES).read_bytes() for number in range(4)}
+
+    assert len(files) == 1
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"subject_sha256": "x", "measured": {"top1": 1}}'])
+def test_a_damaged_record_is_no_measurement(tmp_path, text):
+    path = KEY.path(tmp_path).with_suffix(".json")
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+
+    with pytest.raises(CheckpointError, match="no record"):
+        load_measured(tmp_path, KEY, "x")

@@ -111,3 +111,10 @@ def test_a_malformed_evaluation_set_is_refused_with_a_mend(tmp_path, listing):
     with pytest.raises(DataError, match=r"labels\.csv") as caught:
         find_labelled(tmp_path)
     assert caught.value.mend
+
+
+def test_a_long_thin_picture_does_not_become_a_huge_one():
+    crop = centre_crop(Image.new("RGB", (1, 65535), (10, 20, 30)), resize=256, height=224, width=224)
+
+    assert crop.shape == (224, 224, 3)
+    assert (crop == (10, 20, 30)).all()

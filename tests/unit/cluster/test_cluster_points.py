@@ -256,3 +256,62 @@ def test_an_unknown_point_is_refused_with_the_points_that_there_are(ask):
         ask(Cuts(Branches(), VECTOR), "middle")
 
     assert caught.value.mend == "one of: input, before, cat, output"
+
+
+class GainFromBefore(nn.Module):
+    """Reads a parameter before the cut and uses it after."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(6, 6), nn.Linear(6, 6)
+        self.gain = nn.Parameter(torch.ones(6) * 0.5)
+
+    def forward(self, x):
+        gain = self.gain.exp()
+        return self.second(self.first(x)) * gain
+
+
+class Lambda(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+def test_a_constant_made_before_the_cut_is_there_after_it():
+    module = GainFromBefore().eval()
+
+    assert_splits_exactly(Cuts(module, VECTOR), module, torch.randn(2, 6))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x,
+        lambda x: (x + 1).chunk(2, dim=1),
+        lambda x: (x + 1).sum(),
+    ],
+)
+def test_a_backbone_that_maps_no_tensor_to_a_tensor_is_refused(function):
+    with pytest.raises(BackboneError) as refused:
+        Cuts(Lambda(function), VECTOR)
+
+    assert refused.value.mend
+
+
+def test_a_frame_of_the_wrong_shape_is_refused():
+    with pytest.raises(BackboneError, match="shape"):
+        Cuts(nn.Sequential(nn.Linear(7, 2)), VECTOR)
+
+
+def test_a_module_called_output_is_a_point_of_another_name():
+    module = nn.Sequential()
+    module.add_module("output", nn.Linear(6, 6))
+    module.add_module("last", nn.Linear(6, 2))
+
+    cuts = Cuts(module.eval(), VECTOR)
+
+    assert len(cuts.every_point) == 3
+    assert_splits_exactly(cuts, module, torch.randn(2, 6))
