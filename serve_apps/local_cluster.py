@@ -165,7 +165,7 @@ class LocalCluster:
         except RuntimeError as error:
             raise TailFailed(
                 f"a point cannot be served: {error}",
-                mend="the reason stands in serve/controller_*.log among Ray's logs, most often /tmp/ray/session_latest/logs",
+                mend="the reason stands in serve/controller_*.log of Ray, below /tmp/ray/session_latest/logs",
             ) from error
 
 

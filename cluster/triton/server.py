@@ -85,7 +85,7 @@ class TritonServer:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=_environment(files),
+                env=triton_environment(files),
                 start_new_session=True,
                 # Triton must not outlive us, however we end.
                 preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL),
@@ -168,13 +168,14 @@ def find_triton() -> TritonFiles:
     return files
 
 
-def _environment(files: TritonFiles) -> dict[str, str]:
+def triton_environment(files: TritonFiles) -> dict[str, str]:
+    """Give the whole environment of the server: nothing of ours that it does not need."""
     libraries = [str(files.libraries), sysconfig.get_config_var("LIBDIR"), os.environ.get("LD_LIBRARY_PATH", "")]
     return {
-        "PATH": os.environ.get("PATH", ""),
+        # The stub's interpreter ignores PYTHONPATH and takes the packages of the first python3 on the PATH, so that
+        # has to be ours, whether or not its virtual environment was activated.
+        "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
         "HOME": os.environ.get("HOME", "/"),
         "LD_LIBRARY_PATH": ":".join(filter(None, libraries)),
-        # What we can import, the models can: the stub knows nothing of a virtual environment.
-        "PYTHONPATH": ":".join(filter(None, sys.path)),
         "ISTHMUS_TAIL_THREADS": os.environ.get("ISTHMUS_TAIL_THREADS", "1"),
     }

@@ -1,12 +1,13 @@
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from cluster.triton import server
 from cluster.triton.repository import NOOP_MODEL, PYTHON_MODEL, ModelSpec, model_config, write_model
-from cluster.triton.server import find_triton
+from cluster.triton.server import find_triton, triton_environment
 from wire.errors import TritonUnavailable
 
 
@@ -118,3 +119,10 @@ def test_a_server_that_was_never_started_is_not_alive_and_stops_without_a_word(t
     idle = server.TritonServer(tmp_path)
     idle.stop()
     assert not idle.alive
+
+
+def test_the_models_of_triton_find_the_packages_of_this_interpreter_first():
+    environment = triton_environment(find_triton())
+
+    assert environment["PATH"].split(":")[0] == str(Path(sys.executable).parent)
+    assert "PYTHONPATH" not in environment
