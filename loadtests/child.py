@@ -48,6 +48,8 @@ class Child:
             env=self._environment,
             # Its own group, so that a Ctrl-C at our terminal reaches it through us, once, in order.
             start_new_session=True,
+            # A shell that started us in the background had us ignore interrupts; the child shall hear ours.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         if errors:
             errors.close()
