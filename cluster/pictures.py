@@ -1,8 +1,9 @@
-"""From the bytes of a picture to a frame: decoding within bounds, scaling and cropping.
+"""From the bytes of a picture to a frame: decoding within bounds, scaling and cropping; and back.
 
 Owns the way that a still picture becomes what a backbone takes. Imports no torch.
 """
 
+import io
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -43,3 +44,10 @@ def centre_crop(picture: Image.Image, *, resize: int, height: int, width: int) -
     # Only the part that is kept is scaled, so that a long thin picture does not become a huge one.
     box = (max(0.0, left), max(0.0, top), min(picture.width, left + across), min(picture.height, top + down))
     return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR, box=box))
+
+
+def encode_jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:
+    """Encode a frame, uint8 (height, width, 3), as the agent does: baseline JPEG, 4:2:0."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()

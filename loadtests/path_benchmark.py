@@ -82,7 +82,7 @@ class PathBenchmark:
 
 
 def ratios(paths: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Compare frames a second at equal numbers of clients: what is wanted is in the names' docstrings."""
+    """Compare frames a second at equal numbers of clients."""
     return {
         clients: {
             "b_over_a": paths["b"][clients]["rps"] / paths["a"][clients]["rps"],

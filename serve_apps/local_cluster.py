@@ -11,7 +11,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -45,7 +45,7 @@ class ClusterSettings:
     port: int = 8765
     tail: TailKind = "triton"
     max_batch: int = 16
-    points: tuple[str, ...] = field(default=())
+    points: tuple[str, ...] = ()
     """Serve only these; all of the bundle's when empty."""
 
 
@@ -98,7 +98,9 @@ class LocalCluster:
         self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
         self._on_stage("Ray")
         self._start_ray(folder)
+        # Before Serve, so that it stops after it: replicas give their models back as they stop.
         triton = self._start_triton(folder) if self._settings.tail.startswith("triton") else None
+        self._start_serve()
         self._deploy(triton)
         self._on_stage("a frame through every point")
         address = (self._settings.host, self._settings.port)
@@ -108,7 +110,6 @@ class LocalCluster:
     def _start_ray(self, folder: Path) -> None:
         prepare_ray(folder)
         import ray
-        from ray import serve
 
         ray.init(
             address="local",
@@ -120,8 +121,12 @@ class LocalCluster:
             log_to_driver=False,
             _node_ip_address="127.0.0.1",
         )
-        logging.getLogger("ray.serve").setLevel(logging.WARNING)
         self._stack.callback(ray.shutdown)
+
+    def _start_serve(self) -> None:
+        from ray import serve
+
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)
         self._on_stage("Ray Serve and HAProxy")
         serve.start(
             http_options={"host": self._settings.host, "port": self._settings.port},
@@ -136,9 +141,7 @@ class LocalCluster:
 
         self._on_stage("Triton")
         triton: ActorHandle[Any] = TRITON_HOST.remote(str(folder / "triton"))
-        # Replicas give their models back as they stop, so Triton goes after Serve in spite of the order here.
         self._stack.callback(_stop_triton, triton)
-        self._stack.callback(_shutdown_serve)
         ray.get(triton.address.remote())
         return triton
 
@@ -222,9 +225,3 @@ def _stop_triton(triton: "ActorHandle[Any]") -> None:
 
     with contextlib.suppress(ray.exceptions.RayError):
         ray.get(triton.stop.remote(), timeout=20)
-
-
-def _shutdown_serve() -> None:
-    from ray import serve
-
-    serve.shutdown()  # type: ignore[no-untyped-call]

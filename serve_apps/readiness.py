@@ -4,15 +4,14 @@ Owns the test frame. Imports no Ray.
 """
 
 import http.client
-import io
 import time
 from typing import Final
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
-from PIL import Image
 
+from cluster.onnx_graph import Graph
+from cluster.pictures import encode_jpeg
 from serve_apps.tail_web import FRAME_TYPE
 from wire.bitstream import encode_symbols, wrap_jpeg
 from wire.bundle import Bundle
@@ -51,13 +50,10 @@ def option_bitstream(bundle: Bundle, option: Option) -> bytes:
     pixels = test_picture(bundle.manifest.input.height, bundle.manifest.input.width)
     channels, height, width = option.shape
     if option.coder == "jpeg":
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, "JPEG", quality=option.jpeg_quality or 75)
-        return wrap_jpeg(option.id, (channels, height, width), buffer.getvalue())
+        return wrap_jpeg(option.id, (channels, height, width), encode_jpeg(pixels, option.jpeg_quality or 75))
     assert option.device_graph is not None
-    session = onnxruntime.InferenceSession(bundle.directory / option.device_graph, providers=["CPUExecutionProvider"])
-    (symbols,) = session.run(["symbols"], {"pixels": pixels[None]})
-    return encode_symbols(option.id, symbols[0], bundle.coder(option))
+    symbols = np.asarray(Graph(bundle.directory / option.device_graph).run(pixels[None])[0], np.uint8)
+    return encode_symbols(option.id, symbols, bundle.coder(option))
 
 
 def test_picture(height: int, width: int) -> NDArray[np.uint8]:

@@ -12,9 +12,8 @@ from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from cluster.pictures import centre_crop, open_picture
+from cluster.pictures import centre_crop, encode_jpeg, open_picture
 from serve_apps.backends import Batch, TailBackend
 from serve_apps.batcher import Batcher, Computed
 from serve_apps.load_meter import LoadMeter
@@ -156,9 +155,8 @@ class Tail:
         if option.coder == "huffman":
             symbols = np.zeros((channels, height, width), np.uint8)
             return encode_symbols(option.id, symbols, self.bundle.coder(option))
-        buffer = io.BytesIO()
-        Image.new("RGB", (width, height)).save(buffer, "JPEG")
-        return wrap_jpeg(option.id, (channels, height, width), buffer.getvalue())
+        black = np.zeros((height, width, 3), np.uint8)
+        return wrap_jpeg(option.id, (channels, height, width), encode_jpeg(black, option.jpeg_quality or 75))
 
     def _option(self, option_id: OptionId) -> Option:
         try:

@@ -22,6 +22,7 @@ from cluster.bundles import measure as m
 from cluster.bundles.graphs import export_head, export_tail, export_whole
 from cluster.codecs.bottlenet import BottleNet
 from cluster.codecs.weights import CodecKey, TrainedCodec, load_codec, load_measured, save_measured, shipped_keys
+from cluster.onnx_graph import Graph
 from cluster.points import INPUT, OUTPUT, Cuts
 from cluster.tensor_digest import tensor_digest
 from cluster.training.pictures import find_labelled
@@ -80,18 +81,18 @@ class BundleBuilder:
         """
         if out.is_file() or (out.is_dir() and not (out / MANIFEST_NAME).is_file() and any(out.iterdir())):
             raise BundleError(f"{out} exists and is no bundle", mend="give another --out")
-        partial = out.with_name(f".{out.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
+        unfinished = out.with_name(f".{out.name}.partial")
+        shutil.rmtree(unfinished, ignore_errors=True)
         try:
-            partial.mkdir(parents=True)
-            self._fill(partial, data)
+            unfinished.mkdir(parents=True)
+            self._fill(unfinished, data)
             if out.exists():
                 shutil.rmtree(out)
-            os.replace(partial, out)
+            os.replace(unfinished, out)
         except OSError as error:
             raise BundleError(f"{out} cannot be written: {error}", mend="check space and permissions") from error
         finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            shutil.rmtree(unfinished, ignore_errors=True)
         return Bundle.open(out, "cluster")
 
     def _fill(self, folder: Path, data: Path | None) -> None:
@@ -120,7 +121,7 @@ class BundleBuilder:
 
     def _split(self, folder: Path, codec: TrainedCodec) -> _Draft:
         key = codec.key
-        self._listener("export", f"{key.point} {key.codec} {key.setting}", 0)
+        self._listener("export", str(key), 0)
         head, tail = self._cuts.split(key.point)
         place = f"{key.point}/{key.codec}-{key.setting}"
         device, cluster, tables = (f"{place}/{name}" for name in ("device.onnx", "cluster.onnx", "tables.npy"))
@@ -137,12 +138,12 @@ class BundleBuilder:
                 jpeg_quality=None, macs=Macs(point.head_macs, encoder, decoder, point.tail_macs), measured=measured,
             )  # fmt: skip
 
-        answer = m.answer_split(m.Graph(folder / device), m.Graph(folder / cluster), HuffmanCoder(codec.tables))
+        answer = m.answer_split(Graph(folder / device), Graph(folder / cluster), HuffmanCoder(codec.tables))
         return _Draft(key, option, answer, self._subject(codec.digest))
 
     def _jpeg(self, folder: Path) -> _Draft:
         key = CodecKey(self._backbone.name, INPUT, "jpeg", f"q{JPEG_QUALITY}")
-        self._listener("export", f"{key.point} {key.codec} {key.setting}", 0)
+        self._listener("export", str(key), 0)
         cluster = f"{INPUT}/cluster.onnx"
         export_whole(self._backbone, folder / cluster, batched=True)
         frame = self._backbone.frame
@@ -154,11 +155,11 @@ class BundleBuilder:
                 jpeg_quality=JPEG_QUALITY, macs=Macs(0, 0, 0, self._cuts.point(INPUT).tail_macs), measured=measured,
             )  # fmt: skip
 
-        return _Draft(key, option, m.answer_jpeg(m.Graph(folder / cluster), JPEG_QUALITY), self._subject("jpeg"))
+        return _Draft(key, option, m.answer_jpeg(Graph(folder / cluster), JPEG_QUALITY), self._subject("jpeg"))
 
     def _whole(self, folder: Path) -> _Draft:
         key = CodecKey(self._backbone.name, OUTPUT, "none", "whole")
-        self._listener("export", f"{key.point} {key.codec} {key.setting}", 0)
+        self._listener("export", str(key), 0)
         device = f"{OUTPUT}/device.onnx"
         export_whole(self._backbone, folder / device, batched=False)
 
@@ -169,7 +170,7 @@ class BundleBuilder:
                 macs=Macs(self._cuts.point(OUTPUT).head_macs, 0, 0, 0), measured=measured,
             )  # fmt: skip
 
-        return _Draft(key, option, m.answer_whole(m.Graph(folder / device)), self._subject("none"))
+        return _Draft(key, option, m.answer_whole(Graph(folder / device)), self._subject("none"))
 
     def _measure(self, drafts: list[_Draft], data: Path) -> list[Measured]:
         labelled = list(m.frames(find_labelled(data), self._backbone.frame))
@@ -179,10 +180,9 @@ class BundleBuilder:
             self._listener("measure", "unsplit backbone", 1)
         every: list[Measured] = []
         for draft in drafts:
-            name = f"{draft.key.point} {draft.key.codec} {draft.key.setting}"
             figures = m.measure(
                 draft.answer, labelled, dataset=data.resolve().name, whole=whole,
-                on_frame=partial(self._listener, "measure", name, 1),
+                on_frame=partial(self._listener, "measure", str(draft.key), 1),
             )  # fmt: skip
             save_measured(self._weights, draft.key, draft.subject, figures)
             every.append(figures)

@@ -6,15 +6,13 @@ Owns the measurement. It runs the bundle's own graphs and bitstreams, not the tr
 import io
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
-from PIL import Image
 
 from cluster.backbones.registry import FrameFormat
-from cluster.pictures import centre_crop, open_picture
+from cluster.onnx_graph import Graph
+from cluster.pictures import centre_crop, encode_jpeg, open_picture
 from cluster.training.pictures import LabelledPicture
 from wire.bitstream import decode_symbols, encode_symbols, unwrap_jpeg, wrap_jpeg
 from wire.huffman import HuffmanCoder
@@ -38,18 +36,6 @@ class Answer:
 
     label: int
     bytes: int
-
-
-class Graph:
-    """An ONNX graph of one input and one output, on the processor."""
-
-    def __init__(self, path: Path) -> None:
-        self._session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        self._input = self._session.get_inputs()[0].name
-
-    def run(self, batch: NDArray[np.uint8]) -> NDArray[np.generic]:
-        """Run a batch."""
-        return self._session.run(None, {self._input: batch})[0]
 
 
 def frames(pictures: list[LabelledPicture], frame: FrameFormat) -> Iterator[Labelled]:
@@ -88,13 +74,6 @@ def answer_jpeg(cluster: Graph, quality: int) -> Callable[[Pixels], Answer]:
         return Answer(_best(cluster, picture), len(bitstream))
 
     return answer
-
-
-def encode_jpeg(pixels: Pixels, quality: int) -> bytes:
-    """Encode a frame as the agent does: baseline JPEG, 4:2:0."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
-    return buffer.getvalue()
 
 
 def measure(

@@ -92,23 +92,23 @@ class Encoder(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Give the symbols as uint8."""
-        return self._levels(self._reduced(features)).to(torch.uint8)
+        return self._scaled(self._reduced(features)).round().to(torch.uint8)
 
     def quantised(self, features: Tensor) -> Tensor:
         """Give the symbols as float32 that carry gradients (straight-through)."""
         reduced = self._reduced(features)
         if self.training and self.tracks_range:
             self._track(reduced.detach())
-        scaled = reduced.clamp(max=self.maximum) / self.maximum * (LEVELS - 1)
+        scaled = self._scaled(reduced)
         return scaled + (scaled.round() - scaled).detach()
 
     def _reduced(self, features: Tensor) -> Tensor:
         return self.spatial_reduction(self.channel_reduction(features))
 
-    def _levels(self, reduced: Tensor) -> Tensor:
+    def _scaled(self, reduced: Tensor) -> Tensor:
         # Equation 1 with n = 8. The minimum after a ReLU is 0; the maximum is each channel's, learned in training
         # and fixed after it, so that no float has to travel with a frame.
-        return (reduced.clamp(max=self.maximum) / self.maximum * (LEVELS - 1)).round()
+        return reduced.clamp(max=self.maximum) / self.maximum * (LEVELS - 1)
 
     def _track(self, reduced: Tensor) -> None:
         peak = reduced.amax(dim=(0, 2, 3)).view_as(self.maximum).clamp(min=1e-3)

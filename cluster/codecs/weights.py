@@ -37,6 +37,9 @@ class CodecKey:
     codec: str
     setting: str
 
+    def __str__(self) -> str:
+        return f"{self.point} {self.codec} {self.setting}"
+
     def path(self, folder: Path) -> Path:
         """Name its weights file below ``folder``."""
         return folder / self.backbone / f"{self.point}.{self.codec}-{self.setting}.safetensors"
@@ -131,7 +134,7 @@ def load_measured(folder: Path, key: CodecKey, subject: str) -> Measured:
     path = key.path(folder).with_suffix(".json")
     measure = "measure it: isthmus bundle build --measure DIR"
     if not path.is_file():
-        raise CheckpointError(f"nothing was measured of {key.point} {key.codec} {key.setting}", mend=measure)
+        raise CheckpointError(f"nothing was measured of {key}", mend=measure)
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         measured = from_plain(Measured, record["measured"], where=path.name)
