@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from cluster.backbones.tracing import trace
 from wire.errors import BackboneError, UnknownPoint
 from wire.ids import PointName
 
@@ -48,7 +49,7 @@ class Cuts:
             BackboneError: the backbone cannot be traced, or does not map one tensor to one tensor.
         """
         backbone = backbone.eval()
-        self._traced = _trace(backbone)
+        self._traced = trace(backbone)
         self._nodes = [node for node in self._traced.graph.nodes if node.op != "output"]
         costs = _measure(self._traced, example)
         total_macs = sum(cost.macs for cost in costs.values())
@@ -115,25 +116,6 @@ class _Cost:
     shape: tuple[int, ...] | None
     bytes: int
     macs: int
-
-
-def _trace(backbone: nn.Module) -> fx.GraphModule:
-    try:
-        traced = fx.symbolic_trace(backbone)
-    except Exception as error:
-        raise BackboneError(
-            f"the backbone {type(backbone).__name__} cannot be traced: {error}",
-            mend="torch.fx cannot follow control flow that depends on a tensor's values or shape; "
-            "move it into a module of its own and mark that with torch.fx.wrap or a custom Tracer leaf",
-        ) from error
-    inputs = [node for node in traced.graph.nodes if node.op == "placeholder"]
-    (output,) = [node for node in traced.graph.nodes if node.op == "output"]
-    if len(inputs) != 1 or not isinstance(output.args[0], fx.Node):
-        raise BackboneError(
-            f"the backbone takes {len(inputs)} inputs and gives {output.args[0]!r}",
-            mend="wrap it in a module that maps one tensor to one tensor",
-        )
-    return traced
 
 
 class _Meter(fx.Interpreter):

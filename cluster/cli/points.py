@@ -13,7 +13,18 @@ from cluster.cli.screen import output, write_json
 @click.option("--all", "every", is_flag=True, help="Every separating node, not only the points worth offering.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def command(backbone: str, *, every: bool, as_json: bool) -> None:
-    """Show the partition points of BACKBONE (for instance efficientnet-lite0)."""
+    """Show the partition points of BACKBONE.
+
+    \b
+    BACKBONE, here and in --backbone elsewhere, is one of:
+      efficientnet-lite0, efficientnet-lite1, efficientnet-lite2
+                                    ImageNet weights come with them
+      resnet50:PATH                 with your checkpoint (.pth, .pt, .safetensors);
+                                    also resnet18, resnet101, vgg16, vgg19,
+                                    mobilenet_v2, alexnet
+      resnet50:random               with random weights, for trying
+      package.module:function       your own: gives an nn.Module or a Backbone
+    """  # noqa: D301 - click wants the character, not the two that a raw string has
     from cluster.backbones.registry import load_backbone
     from cluster.points import Cuts
 
