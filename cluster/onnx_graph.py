@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
+
+from wire.tensor_form import Tensor
 
 
 class Graph:
@@ -14,6 +14,6 @@ class Graph:
         self._session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
 
-    def run(self, batch: NDArray[np.uint8]) -> NDArray[np.generic]:
-        """Run a batch."""
+    def run(self, batch: Tensor) -> Tensor:
+        """Run a batch (N, …)."""
         return self._session.run(None, {self._input: batch})[0]

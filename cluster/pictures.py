@@ -1,9 +1,8 @@
-"""From the bytes of a picture to a frame: decoding within bounds, scaling and cropping; and back.
+"""From the bytes of a picture to a frame: decoding within bounds, scaling and cropping.
 
 Owns the way that a still picture becomes what a backbone takes. Imports no torch.
 """
 
-import io
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -18,15 +17,15 @@ FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP")
 """No others: some of Pillow's decoders start programs or fail in ways of their own."""
 
 
-def open_picture(source: Path | BinaryIO, *, formats: tuple[str, ...] = FORMATS) -> Image.Image:
-    """Decode a picture of one of ``formats`` to RGB.
+def open_picture(source: Path | BinaryIO) -> Image.Image:
+    """Decode a picture of one of ``FORMATS`` to RGB.
 
     Raises:
         BadPicture: it does not decode, or has more than ``MAX_PIXELS`` pixels.
     """
     name = source if isinstance(source, Path) else "the picture"
     try:
-        with Image.open(source, formats=formats) as picture:
+        with Image.open(source, formats=FORMATS) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 raise BadPicture(f"{name} has {picture.width}×{picture.height} pixels", mend="scale it down")
             return picture.convert("RGB")
@@ -44,10 +43,3 @@ def centre_crop(picture: Image.Image, *, resize: int, height: int, width: int) -
     # Only the part that is kept is scaled, so that a long thin picture does not become a huge one.
     box = (max(0.0, left), max(0.0, top), min(picture.width, left + across), min(picture.height, top + down))
     return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR, box=box))
-
-
-def encode_jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:
-    """Encode a frame, uint8 (height, width, 3), as the agent does: baseline JPEG, 4:2:0."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
-    return buffer.getvalue()

@@ -8,21 +8,18 @@ import contextlib
 import os
 import platform
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 import structlog
 
 from device_agent.memory import give_back_freed_memory
 from device_agent.sources import Pixels
 from wire.bundle import Bundle
 from wire.errors import BundleError
+from wire.tensor_form import Tensor
 
 if TYPE_CHECKING:
     import onnxruntime
-
-Outputs = npt.NDArray[Any]
 
 log = structlog.get_logger()
 
@@ -46,13 +43,19 @@ class GraphSessions:
             self._sessions[graph] = self._make(graph)
             give_back_freed_memory()
 
-    def run(self, graph: str, pixels: Pixels) -> Outputs:
-        """Run a graph on uint8 (1, H, W, 3); gives its one output. Raises BundleError if it cannot run."""
+    def run(self, graph: str, pixels: Pixels) -> Tensor:
+        """Run a graph on uint8 (1, H, W, 3); gives its one output without the batch axis.
+
+        Raises BundleError if it cannot run, or gives anything but a batch of one.
+        """
         try:
-            output: Outputs = self._sessions[graph].run(None, {"pixels": pixels})[0]
+            output: Tensor = self._sessions[graph].run(None, {"pixels": pixels})[0]
         except _foreign_errors() as error:
             raise _unusable(graph, error) from error
-        return output
+        if output.shape[:1] != (1,):
+            raise BundleError(f"the graph {graph} gave {output.shape} for one frame", mend="make the bundle again")
+        frame: Tensor = output[0]
+        return frame
 
     def _make(self, graph: str) -> "onnxruntime.InferenceSession":
         path = self._bundle.path(graph)
@@ -118,16 +121,6 @@ class GraphSessions:
         options.add_session_config_entry("session.use_memory_mapped_ort_model", "1")
         options.add_session_config_entry("session.use_ort_model_bytes_for_initializers", "1")
         return options
-
-
-def as_symbols(output: Outputs) -> npt.NDArray[np.uint8]:
-    """Take the symbols uint8 (C, h, w) out of a batch of one; raises BundleError for anything else."""
-    if output.dtype != np.uint8 or output.ndim != 4 or output.shape[0] != 1:
-        raise BundleError(
-            f"a device graph gave {output.dtype} {output.shape} for symbols", mend="make the bundle again"
-        )
-    symbols: npt.NDArray[np.uint8] = output[0]
-    return symbols
 
 
 def _session(path: Path, options: "onnxruntime.SessionOptions") -> "onnxruntime.InferenceSession":

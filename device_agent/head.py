@@ -1,6 +1,5 @@
 """The head runtime: a frame in, a bitstream or the device's own answer out; blocking, for one thread."""
 
-import io
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,13 +8,13 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-from device_agent.graph_sessions import GraphSessions, as_symbols
+from device_agent.graph_sessions import GraphSessions
 from device_agent.sources import Pixels
-from wire.bitstream import encode_symbols, wrap_jpeg
 from wire.bundle import Bundle
 from wire.errors import BundleError
 from wire.ids import OptionId
 from wire.manifest import Option
+from wire.tensor_form import Tensor
 
 TOP: Final = 5
 
@@ -24,9 +23,10 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One frame ready to be sent, and the seconds that head and entropy coder took.
+    """One frame ready to be sent, and the seconds that head and coder took.
 
-    ``device_s`` is what the head takes once it is warm; ``warm_s`` came on top, the first time only.
+    ``device_s`` is what the head takes once it is warm, or the coder where there is no head; ``code_s`` is the coder
+    behind a head, and ``warm_s`` came on top, the first time only.
     """
 
     bitstream: bytes
@@ -59,19 +59,19 @@ class HeadRuntime:
         self.profile_s: Mapping[OptionId, float] = {}
         self._slowdown = slowdown
         self._ready: set[OptionId] = set()
+        self._warm_graphs: set[str] = set()
         self._sessions = GraphSessions(bundle, threads=threads, optimised=optimised)
 
     def encode(self, option: Option, pixels: Pixels) -> Encoded:
         """Turn uint8 (1, H, W, 3) into the bitstream of an option that sends; raises BundleError."""
         warm_s = self._warm(option, pixels)
-        if option.coder == "jpeg":
-            jpeg, device_s = self._timed(option, lambda: _jpeg(option, pixels))
-            begun_s = time.perf_counter()
-            bitstream = wrap_jpeg(option.id, (3, pixels.shape[1], pixels.shape[2]), jpeg)
-        else:
-            output, device_s = self._timed(option, lambda: self._sessions.run(_graph(option), pixels))
-            begun_s = time.perf_counter()
-            bitstream = self._code(option, as_symbols(output))
+        if option.device_graph is None:
+            bitstream, device_s = self._timed(option, lambda: self._code(option, pixels[0]))
+            return Encoded(bitstream, device_s, 0.0, warm_s)
+        graph = option.device_graph
+        output, device_s = self._timed(option, lambda: self._sessions.run(graph, pixels))
+        begun_s = time.perf_counter()
+        bitstream = self._code(option, output)
         return Encoded(bitstream, device_s, time.perf_counter() - begun_s, warm_s)
 
     def answer(self, pixels: Pixels) -> LocalAnswer:
@@ -100,13 +100,13 @@ class HeadRuntime:
         if option.id in self._ready:
             return 0.0
         begun_s = time.perf_counter()
-        if option.device_graph is not None:
-            self._sessions.prepare(option.device_graph)
-            self._sessions.run(option.device_graph, pixels)
-        if option.coder == "huffman":
-            self.bundle.coder(option)
-        elif option.coder == "jpeg":
-            _jpeg(option, pixels)
+        graph = option.device_graph
+        if graph is not None and graph not in self._warm_graphs:
+            self._sessions.prepare(graph)
+            self._sessions.run(graph, pixels)
+            self._warm_graphs.add(graph)
+        if option.coder != "none":
+            self._code(option, self.bundle.coding(option).blank())
         self._ready.add(option.id)
         return time.perf_counter() - begun_s
 
@@ -118,12 +118,13 @@ class HeadRuntime:
             time.sleep(max(left_s, 0.0))
         return made, time.perf_counter() - begun_s
 
-    def _code(self, option: Option, symbols: Pixels) -> bytes:
+    def _code(self, option: Option, tensor: Tensor) -> bytes:
+        coding = self.bundle.coding(option)
         try:
-            return encode_symbols(option.id, symbols, self.bundle.coder(option))
+            return coding.encode(tensor)
         except ValueError as error:
             raise BundleError(
-                f"the graph and the tables of option {option.id} do not fit: {error}", mend="make the bundle again"
+                f"the coder of option {option.id} does not fit its graph: {error}", mend="make the bundle again"
             ) from error
 
 
@@ -141,12 +142,3 @@ def _graph(option: Option) -> str:
     if option.device_graph is None:
         raise BundleError(f"option {option.id} has no device graph", mend="make the bundle again")
     return option.device_graph
-
-
-def _jpeg(option: Option, pixels: Pixels) -> bytes:
-    # Only devices that send pictures need Pillow in memory.
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(pixels[0]).save(file, "JPEG", quality=option.jpeg_quality or 75)
-    return file.getvalue()

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from cluster.triton.client import TritonClient
 from cluster.triton.repository import ModelSpec
 from wire.errors import TailFailed
+from wire.tensor_form import Tensor
 
 TailKind = Literal["triton", "onnxruntime", "noop", "triton-noop"]
 """``noop`` and ``triton-noop`` compute nothing; they measure the path without and with Triton."""
 
-Batch = NDArray[np.uint8]
 Probabilities = NDArray[np.float32]
 
 
@@ -29,8 +29,8 @@ class TailBackend(Protocol):
     async def load(self) -> None:
         """Make the graph ready."""
 
-    async def infer(self, batch: Batch) -> Probabilities:
-        """Map (N, …) uint8 to probabilities (N, classes)."""
+    async def infer(self, batch: Tensor) -> Probabilities:
+        """Map tensors (N, …) of the graph's form to probabilities (N, classes)."""
 
     async def unload(self) -> None:
         """Give back what ``load`` took."""
@@ -53,7 +53,7 @@ class TritonBackend:
         """Have Triton load the model, if no other replica has."""
         await self._acquire(self._spec)
 
-    async def infer(self, batch: Batch) -> Probabilities:
+    async def infer(self, batch: Tensor) -> Probabilities:
         """Make one Triton call for the batch."""
         return await self._client.infer(self._spec, batch)
 
@@ -77,7 +77,7 @@ class OnnxBackend:
             onnxruntime.InferenceSession, str(self._graph), options, providers=["CPUExecutionProvider"]
         )
 
-    async def infer(self, batch: Batch) -> Probabilities:
+    async def infer(self, batch: Tensor) -> Probabilities:
         """Run the batch in a thread, so that frames are received meanwhile."""
         session = self._session
         if session is None:
@@ -103,7 +103,7 @@ class NoopBackend:
     async def load(self) -> None:
         """Do nothing."""
 
-    async def infer(self, batch: Batch) -> Probabilities:
+    async def infer(self, batch: Tensor) -> Probabilities:
         """Answer with zeros."""
         return np.zeros((len(batch), self._classes), np.float32)
 

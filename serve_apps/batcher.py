@@ -1,6 +1,6 @@
 """Batches of what waits: while one batch is computed the next one forms, and there is no timer.
 
-Owns the queue of one cluster graph. Imports no Ray.
+Owns the queue of one cluster graph, of whatever options share it. Imports no Ray.
 """
 
 import asyncio
@@ -13,8 +13,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_apps.backends import Batch, TailBackend
+from serve_apps.backends import TailBackend
 from wire.errors import DeadlineExceeded, IsthmusError, Overloaded, TailFailed
+from wire.tensor_form import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Computed:
 
 @dataclass(slots=True)
 class _Waiting:
-    tensor: Batch
+    tensor: Tensor
     since_s: float
     until_s: float
     answer: asyncio.Future[Computed]
@@ -64,8 +65,8 @@ class Batcher:
         """How many frames wait for the next batch."""
         return len(self._queue)
 
-    async def submit(self, tensor: Batch, *, budget_s: float) -> Computed:
-        """Compute one frame (…) uint8 within its budget.
+    async def submit(self, tensor: Tensor, *, budget_s: float) -> Computed:
+        """Compute one frame's tensor, of the form that the graph takes, within its budget.
 
         Raises:
             Overloaded: too many frames wait.

@@ -25,9 +25,9 @@ from serve_apps.tail_web import TailWeb
 from wire.bundle import Bundle
 from wire.errors import SettingError
 from wire.ids import PointName
-from wire.manifest import Option
 from wire.messages import LoadSignal
 from wire.records import from_plain, to_plain
+from wire.tensor_form import TensorForm
 
 MAX_STREAMS: Final = 1000
 """A WebSocket holds one of Serve's slots for as long as it lives, so this bounds the agents of a replica."""
@@ -55,8 +55,8 @@ class TailReplica:
         opened = await asyncio.to_thread(Bundle.open, Path(bundle), "cluster")
         self._classes = len(opened.labels())
 
-        def make_backend(option: Option) -> TailBackend:
-            return self._backend(opened, option, kind, max_batch)
+        def make_backend(graph: str, form: TensorForm) -> TailBackend:
+            return self._backend(opened, graph, form, kind, max_batch)
 
         replica = serve.get_replica_context().replica_id.unique_id
         tail = Tail(opened, PointName(point), make_backend, replica_id=replica, max_batch=max_batch)
@@ -74,23 +74,21 @@ class TailReplica:
         """Say how this replica stands."""
         return to_plain(self._tail.load())
 
-    def _backend(self, bundle: Bundle, option: Option, kind: TailKind, max_batch: int) -> TailBackend:
-        assert option.cluster_graph is not None
-        graph = bundle.path(option.cluster_graph)
+    def _backend(self, bundle: Bundle, graph: str, form: TensorForm, kind: TailKind, max_batch: int) -> TailBackend:
+        path = bundle.path(graph)
         if kind == "noop":
             return NoopBackend(self._classes)
         if kind == "onnxruntime":
-            return OnnxBackend(graph, threads=1)
+            return OnnxBackend(path, threads=1)
         if self._triton is None or self._client is None:
             raise SettingError(f"a tail of kind {kind} needs a Triton")
-        channels, height, width = option.shape
-        pixels = option.coder == "jpeg"
         backend: Backend = "noop" if kind == "triton-noop" else "python"
+        # A graph goes by the first option that has it: a path is no name for a model.
+        first = min(option.id for option in bundle.manifest.options if option.cluster_graph == graph)
         spec = ModelSpec(
-            name=f"{bundle.digest[:12]}-{option.id}-{backend}-{max_batch}",
-            graph=graph,
-            input_name="pixels" if pixels else "symbols",
-            input_shape=(height, width, channels) if pixels else (channels, height, width),
+            name=f"{bundle.digest[:12]}-{first}-{backend}-{max_batch}",
+            graph=path,
+            form=form,
             classes=self._classes,
             max_batch=max_batch,
             backend=backend,

@@ -11,9 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.onnx_graph import Graph
-from cluster.pictures import encode_jpeg
 from serve_apps.tail_web import FRAME_TYPE
-from wire.bitstream import encode_symbols, wrap_jpeg
 from wire.bundle import Bundle
 from wire.errors import ClusterUnreachable, IsthmusError, MalformedMessage
 from wire.manifest import Option
@@ -46,14 +44,12 @@ def probe_option(bundle: Bundle, option: Option, address: tuple[str, int], *, ti
 
 
 def option_bitstream(bundle: Bundle, option: Option) -> bytes:
-    """Make the bitstream of the test picture with the option's own device graph."""
+    """Make the bitstream of the test picture as a device does, with the option's own device graph if it has one."""
     pixels = test_picture(bundle.manifest.input.height, bundle.manifest.input.width)
-    channels, height, width = option.shape
-    if option.coder == "jpeg":
-        return wrap_jpeg(option.id, (channels, height, width), encode_jpeg(pixels, option.jpeg_quality or 75))
-    assert option.device_graph is not None
-    symbols = np.asarray(Graph(bundle.directory / option.device_graph).run(pixels[None])[0], np.uint8)
-    return encode_symbols(option.id, symbols, bundle.coder(option))
+    coding = bundle.coding(option)
+    if option.device_graph is None:
+        return coding.encode(pixels)
+    return coding.encode(Graph(bundle.directory / option.device_graph).run(pixels[None])[0])
 
 
 def test_picture(height: int, width: int) -> NDArray[np.uint8]:

@@ -13,16 +13,16 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.pictures import centre_crop, encode_jpeg, open_picture
-from serve_apps.backends import Batch, TailBackend
+from cluster.pictures import centre_crop, open_picture
+from serve_apps.backends import TailBackend
 from serve_apps.batcher import Batcher, Computed
 from serve_apps.load_meter import LoadMeter
-from wire.bitstream import decode_symbols, encode_symbols, unwrap_jpeg, wrap_jpeg
 from wire.bundle import Bundle
-from wire.errors import BadPicture, DeadlineExceeded, IsthmusError, UnknownOption, UnknownPoint, WrongBundle
+from wire.errors import DeadlineExceeded, IsthmusError, TailFailed, UnknownOption, UnknownPoint, WrongBundle
 from wire.ids import OptionId, PointName
 from wire.manifest import Option
 from wire.messages import Frame, Hello, LoadSignal, Reject, Result, Timings, Welcome, error_from, reject_from
+from wire.tensor_form import Tensor, TensorForm
 
 MAX_BATCH: Final = 16
 MAX_WAITING: Final = 256
@@ -31,7 +31,8 @@ RETRY_AFTER_S: Final = 0.2
 WARM_UP_FRAMES: Final = 8
 WARM_UP_S: Final = 60.0
 
-MakeBackend = Callable[[Option], TailBackend]
+MakeBackend = Callable[[str, TensorForm], TailBackend]
+"""Makes what runs a cluster graph of the bundle on tensors of a form."""
 
 
 class Tail:
@@ -55,9 +56,11 @@ class Tail:
         self._options = {option.id: option for option in bundle.options_at(point) if option.cluster_graph}
         if not self._options:
             raise UnknownPoint(f"the bundle serves no point {point!r}", mend=f"one of: {', '.join(bundle.points)}")
+        # Options that share a graph share its queue, and meet in its batches.
+        forms = {option.cluster_graph: option.form for option in self._options.values() if option.cluster_graph}
         self._batchers = {
-            option.id: Batcher(make_backend(option), max_batch=max_batch, max_waiting=MAX_WAITING)
-            for option in self._options.values()
+            graph: Batcher(make_backend(graph, form), max_batch=max_batch, max_waiting=MAX_WAITING)
+            for graph, form in forms.items()
         }
         self._labels = bundle.labels()
         self._meter = LoadMeter(point, unloaded_s=0.0, now=time.monotonic())
@@ -101,12 +104,12 @@ class Tail:
         self._meter.in_flight += 1
         try:
             option = self._option(frame.option_id)
-            tensor = self._decoded(option, frame.bitstream)
+            tensor = self.bundle.coding(option).decode(frame.bitstream)
             decoded = time.monotonic()
             left_s = frame.budget_s - (decoded - began)
             if left_s <= 0:
                 raise DeadlineExceeded("the frame's budget ran out while it was decoded")
-            computed = await self._batchers[option.id].submit(tensor, budget_s=left_s)
+            computed = await self._compute(option, tensor, budget_s=left_s)
         except IsthmusError as error:
             return reject_from(error, frame.frame_id, retry_after_s=RETRY_AFTER_S, load=self.load())
         finally:
@@ -119,8 +122,9 @@ class Tail:
         Raises:
             UnknownOption: this point takes no pictures.
             BadPicture: it does not decode, or is too large.
+            Overloaded, DeadlineExceeded, TailFailed: it could not be computed.
         """
-        option = next((option for option in self._options.values() if option.coder == "jpeg"), None)
+        option = next((option for option in self._options.values() if option.device_graph is None), None)
         if option is None:
             raise UnknownOption(f"{self.point} takes no pictures", mend="POST the picture to the point input")
         began = time.monotonic()
@@ -128,7 +132,7 @@ class Tail:
         try:
             tensor = await asyncio.to_thread(self._cropped, picture)
             decoded = time.monotonic()
-            computed = await self._batchers[option.id].submit(tensor, budget_s=budget_s)
+            computed = await self._compute(option, tensor, budget_s=budget_s)
         finally:
             self._meter.in_flight -= 1
         frame = Frame(frame_id=0, option_id=OptionId(option.id), budget_s=budget_s, bitstream=b"")
@@ -142,7 +146,9 @@ class Tail:
         """Answer a few blank frames, since the first ones are slow, and note how long one takes when warm."""
         times_s = []
         for option in self._options.values():
-            frame = Frame(frame_id=0, option_id=option.id, budget_s=WARM_UP_S, bitstream=self._blank(option))
+            coding = self.bundle.coding(option)
+            blank = coding.encode(coding.blank())
+            frame = Frame(frame_id=0, option_id=option.id, budget_s=WARM_UP_S, bitstream=blank)
             for _ in range(WARM_UP_FRAMES):
                 answer = await self.answer(frame)
                 if isinstance(answer, Reject):
@@ -150,13 +156,13 @@ class Tail:
                 times_s.append(answer.timings.total_s)
         self._meter = LoadMeter(self.point, unloaded_s=min(times_s), now=time.monotonic())
 
-    def _blank(self, option: Option) -> bytes:
-        channels, height, width = option.shape
-        if option.coder == "huffman":
-            symbols = np.zeros((channels, height, width), np.uint8)
-            return encode_symbols(option.id, symbols, self.bundle.coder(option))
-        black = np.zeros((height, width, 3), np.uint8)
-        return wrap_jpeg(option.id, (channels, height, width), encode_jpeg(black, option.jpeg_quality or 75))
+    async def _compute(self, option: Option, tensor: Tensor, *, budget_s: float) -> Computed:
+        assert option.cluster_graph is not None
+        computed = await self._batchers[option.cluster_graph].submit(tensor, budget_s=budget_s)
+        if not np.isfinite(computed.probabilities).all():
+            # From real symbols that are no numbers, say; they could be sent neither as a message nor as JSON.
+            raise TailFailed("the tail's answer to this frame is no number")
+        return computed
 
     def _option(self, option_id: OptionId) -> Option:
         try:
@@ -165,21 +171,10 @@ class Tail:
             offered = ", ".join(map(str, self._options))
             raise UnknownOption(f"{self.point} has no option {option_id}", mend=f"one of: {offered}") from None
 
-    def _cropped(self, picture: bytes) -> Batch:
+    def _cropped(self, picture: bytes) -> Tensor:
         size = self.bundle.manifest.input
         opened = open_picture(io.BytesIO(picture))
         return centre_crop(opened, resize=size.resize, height=size.height, width=size.width)
-
-    def _decoded(self, option: Option, bitstream: bytes) -> Batch:
-        channels, height, width = option.shape
-        if option.coder == "huffman":
-            shape = (channels, height, width)
-            return decode_symbols(bitstream, option_id=option.id, shape=shape, coder=self.bundle.coder(option))
-        jpeg = unwrap_jpeg(bitstream, option_id=option.id, shape=(channels, height, width))
-        picture = open_picture(io.BytesIO(jpeg), formats=("JPEG",))
-        if picture.size != (width, height):
-            raise BadPicture(f"the JPEG is {picture.width}×{picture.height}, not {width}×{height}")
-        return np.asarray(picture)
 
     def _result(self, frame: Frame, computed: Computed, began: float, decoded: float) -> Result:
         now = time.monotonic()

@@ -1,4 +1,4 @@
-"""The bitstream of one frame: a header of 12 bytes, then entropy-coded symbols or a JPEG picture.
+"""The bitstream of one frame: a header of 12 bytes, then what the coder of the option made of it.
 
     byte 0      magic 0xB7
     byte 1      version << 4 | coder
@@ -8,7 +8,7 @@
     byte 7      width - 1
     bytes 8-11  CRC-32 of bytes 0-7 and the body
 
-All little-endian. Owns the header; the codes are ``wire.huffman``'s, and JPEG is not looked into.
+All little-endian. Owns the header and the checksum; the bodies are the codings' own.
 """
 
 import struct
@@ -18,7 +18,6 @@ from enum import IntEnum
 from typing import Final
 
 from wire.errors import CorruptBitstream, TruncatedBitstream, UnknownOption, UnsupportedVersion
-from wire.huffman import HuffmanCoder, Symbols
 from wire.ids import MAX_OPTION_ID, OptionId
 
 BITSTREAM_MAGIC: Final = 0xB7
@@ -30,7 +29,6 @@ MAX_SIDE: Final = 256
 _FIELDS = struct.Struct("<BBHHBB")
 _CHECKSUM = struct.Struct("<I")
 
-Shape = tuple[int, int, int]
 Buffer = bytes | bytearray | memoryview
 
 
@@ -39,6 +37,11 @@ class Coder(IntEnum):
 
     HUFFMAN = 0
     JPEG = 1
+    RANS = 2
+    RAW = 3
+    FLOAT32 = 4
+    PNG = 5
+    WEBP = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,52 +50,43 @@ class Header:
 
     coder: Coder
     option_id: OptionId
-    shape: Shape
+    shape: tuple[int, int, int]
 
 
-def encode_symbols(option_id: OptionId, symbols: Symbols, coder: HuffmanCoder) -> bytes:
-    """Make the bitstream of uint8 symbols (C, H, W); ``coder`` has a table a channel, or one for all.
+def wrap(header: Header, body: Buffer) -> bytes:
+    """Put header and checksum before a body of bytes.
 
-    Raises ValueError for symbols of another dtype or shape, or outside the alphabet of the coder.
+    Raises ValueError for a header that 12 bytes cannot hold.
     """
-    if symbols.ndim != 3:
-        raise ValueError(f"symbols must have shape (C, H, W), not {symbols.shape}")
-    channels, height, width = symbols.shape
-    _check_tables(coder, channels)
-    header = Header(Coder.HUFFMAN, option_id, (channels, height, width))
-    return _wrap(header, coder.encode(symbols.reshape(coder.tables, -1)))
+    channels, height, width = header.shape
+    if not (1 <= channels <= MAX_CHANNELS and 1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
+        raise ValueError(f"a bitstream cannot have the shape {header.shape}")
+    if not 0 <= header.option_id <= MAX_OPTION_ID:
+        raise ValueError(f"a bitstream cannot have the option id {header.option_id}")
+    version_and_coder = BITSTREAM_VERSION << 4 | header.coder
+    fields = _FIELDS.pack(BITSTREAM_MAGIC, version_and_coder, header.option_id, channels, height - 1, width - 1)
+    return b"".join((fields, _CHECKSUM.pack(zlib.crc32(body, zlib.crc32(fields))), body))
 
 
-def decode_symbols(data: Buffer, *, option_id: OptionId, shape: Shape, coder: HuffmanCoder) -> Symbols:
-    """Read the uint8 symbols (C, H, W) of the option that the bundle gives this shape and coder.
+def unwrap(data: Buffer, expected: Header) -> memoryview:
+    """Give the body of a bitstream that must have the header ``expected``; the body itself is not looked into.
 
     Raises:
-        TruncatedBitstream: bytes are missing.
-        CorruptBitstream: the checksum, the shape or the codes are wrong.
+        TruncatedBitstream: shorter than a header.
+        CorruptBitstream: magic, checksum, coder or shape are wrong.
         UnsupportedVersion: a whole bitstream of another version.
         UnknownOption: a whole bitstream of another option.
 
     """
-    _check_tables(coder, shape[0])
-    body = _unwrap(data, Header(Coder.HUFFMAN, option_id, shape))
-    channels, height, width = shape
-    return coder.decode(body, channels * height * width // coder.tables).reshape(shape)
-
-
-def wrap_jpeg(option_id: OptionId, shape: Shape, jpeg: bytes) -> bytes:
-    """Make the bitstream of a JPEG picture; ``shape`` is (3, height, width).
-
-    Raises ValueError for a shape that the header cannot hold.
-    """
-    return _wrap(Header(Coder.JPEG, option_id, shape), jpeg)
-
-
-def unwrap_jpeg(data: Buffer, *, option_id: OptionId, shape: Shape) -> bytes:
-    """Give the JPEG picture of a bitstream, unopened: its own header may still say another size.
-
-    Raises what ``decode_symbols`` raises.
-    """
-    return bytes(_unwrap(data, Header(Coder.JPEG, option_id, shape)))
+    header = peek(data)
+    if header.option_id != expected.option_id:
+        raise UnknownOption(f"the bitstream is of option {header.option_id}, not {expected.option_id}")
+    if header != expected:
+        raise CorruptBitstream(
+            f"option {expected.option_id} is {expected.coder.name} {expected.shape}, "
+            f"and the bitstream {header.coder.name} {header.shape}"
+        )
+    return memoryview(data)[HEADER_BYTES:]
 
 
 def peek(data: Buffer) -> Header:
@@ -125,34 +119,6 @@ def peek(data: Buffer) -> Header:
     return Header(Coder(coder), OptionId(option_id), (channels, height_1 + 1, width_1 + 1))
 
 
-def _wrap(header: Header, body: bytes) -> bytes:
-    channels, height, width = header.shape
-    if not (1 <= channels <= MAX_CHANNELS and 1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
-        raise ValueError(f"a bitstream cannot have the shape {header.shape}")
-    if not 0 <= header.option_id <= MAX_OPTION_ID:
-        raise ValueError(f"a bitstream cannot have the option id {header.option_id}")
-    version_and_coder = BITSTREAM_VERSION << 4 | header.coder
-    fields = _FIELDS.pack(BITSTREAM_MAGIC, version_and_coder, header.option_id, channels, height - 1, width - 1)
-    return fields + _CHECKSUM.pack(zlib.crc32(body, zlib.crc32(fields))) + body
-
-
-def _unwrap(data: Buffer, expected: Header) -> memoryview:
-    header = peek(data)
-    if header.option_id != expected.option_id:
-        raise UnknownOption(f"the bitstream is of option {header.option_id}, not {expected.option_id}")
-    if header.coder is not expected.coder or header.shape != tuple(expected.shape):
-        raise CorruptBitstream(
-            f"option {expected.option_id} is {expected.coder.name} {tuple(expected.shape)}, "
-            f"and the bitstream {header.coder.name} {header.shape}"
-        )
-    return memoryview(data)[HEADER_BYTES:]
-
-
 def _checksum(data: Buffer) -> int:
     view = memoryview(data)
     return zlib.crc32(view[HEADER_BYTES:], zlib.crc32(view[: _FIELDS.size]))
-
-
-def _check_tables(coder: HuffmanCoder, channels: int) -> None:
-    if coder.tables not in (1, channels):
-        raise ValueError(f"{coder.tables} coder tables do not fit {channels} channels")

@@ -4,12 +4,15 @@ Owns reading and checking; writes nothing, and loads no graph.
 """
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from tokenize import TokenError
-from typing import Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
+from wire.bitstream import Coder
+from wire.codings import Coding, Float32Coding, HuffmanCoding, RansCoding, RawCoding
 from wire.errors import BundleError, UnknownOption
 from wire.huffman import HuffmanCoder
 from wire.ids import BundleDigest, OptionId, PointName
@@ -23,6 +26,11 @@ from wire.manifest import (
     digest_of,
     load_manifest,
 )
+from wire.picture_coding import PictureCoding
+from wire.rans import RansCoder
+from wire.tensor_form import Tensor
+
+Made = TypeVar("Made")
 
 _MEND = "fetch or build the bundle again"
 
@@ -37,7 +45,8 @@ class Bundle:
         self.side = side
         self._entries = {entry.path: entry for entry in self.expected_files(side)}
         self._options = {option.id: option for option in manifest.options}
-        self._coders: dict[str, HuffmanCoder] = {}
+        self._codings: dict[OptionId, Coding] = {}
+        self._coders: dict[tuple[object, str | None], Any] = {}
 
     @classmethod
     def open(cls, directory: Path, side: Side) -> Self:
@@ -86,19 +95,39 @@ class Bundle:
             raise BundleError(f"the labels {path} cannot be read: {error}", mend=_MEND) from error
         return tuple(text.removesuffix("\n").split("\n")) if text else ()
 
-    def coder(self, option: Option) -> HuffmanCoder:
-        """Give the coder of an option, made once; raises BundleError if its tables do not fit."""
-        if option.tables is None:
-            raise BundleError(f"option {option.id} has the coder {option.coder} and no tables", mend=_MEND)
-        if option.tables not in self._coders:
-            self._coders[option.tables] = _read_coder(self.path(option.tables))
-        coder = self._coders[option.tables]
-        if coder.tables not in (1, option.shape[0]):
-            raise BundleError(
-                f"{option.tables} has {coder.tables} tables, and {option.id} has {option.shape[0]} channels",
-                mend=_MEND,
-            )
-        return coder
+    def coding(self, option: Option) -> Coding:
+        """Give the coding of an option that sends, made once; raises BundleError if its files cannot be used."""
+        if option.id not in self._codings:
+            self._codings[option.id] = self._make_coding(option)
+        return self._codings[option.id]
+
+    def _make_coding(self, option: Option) -> Coding:
+        match option.coder:
+            case "huffman":
+                return HuffmanCoding(option.id, option.form, self._coder(HuffmanCoder, option.tables))
+            case "rans":
+                coder = self._coder(RansCoder, option.tables)
+                return RansCoding(option.id, option.form, coder, self._array(option.gains))
+            case "raw":
+                return RawCoding(option.id, option.form)
+            case "float32":
+                return Float32Coding(option.id, option.form)
+            case "jpeg" | "png" | "webp":
+                return PictureCoding(option.id, option.form, Coder[option.coder.upper()], option.quality)
+            case "none":
+                raise BundleError(f"option {option.id} sends nothing, and has no coding")
+
+    def _coder(self, kind: Callable[[Tensor], Made], tables: str | None) -> Made:
+        """Make the coder of a file of tables once: options may share it, and it is far larger than the file."""
+        key = (kind, tables)
+        if key not in self._coders:
+            self._coders[key] = kind(self._array(tables))
+        made: Made = self._coders[key]
+        return made
+
+    def _array(self, name: str | None) -> Tensor:
+        assert name is not None, "the manifest was checked"
+        return _read_array(self.path(name))
 
 
 def verify_file(path: Path, entry: FileEntry) -> None:
@@ -127,13 +156,13 @@ def _read_manifest(path: Path) -> bytes:
         raise BundleError(f"{path} cannot be read: {error}", mend=_MEND) from error
 
 
-def _read_coder(path: Path) -> HuffmanCoder:
+def _read_array(path: Path) -> Tensor:
     try:
         # Mapped, not read: a header that promises more than the file holds then takes no memory.
-        frequencies = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, TypeError, SyntaxError, EOFError, OverflowError, TokenError) as error:
-        raise BundleError(f"the coder tables {path} cannot be read: {error}", mend=_MEND) from error
-    if not isinstance(frequencies, np.ndarray):
-        frequencies.close()
-        raise BundleError(f"the coder tables {path} are not one array", mend=_MEND)
-    return HuffmanCoder(frequencies)
+        raise BundleError(f"the array {path} cannot be read: {error}", mend=_MEND) from error
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise BundleError(f"{path} is not one array", mend=_MEND)
+    return array

@@ -22,6 +22,7 @@ from wire.records import Length, Range, from_plain, to_plain
 
 PROTOCOL_VERSION: Final = 1
 MAX_MESSAGE_BYTES: Final = 2**20
+"""Room for a frame of 224×224 pixels as float32 (602,112 bytes), the most that an option of ours sends."""
 MAX_BITSTREAM_BYTES: Final = MAX_MESSAGE_BYTES - 4096
 MAX_LABELS: Final = 1000
 MAX_REJECT_CHARS: Final = 1024

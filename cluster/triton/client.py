@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from tritonclient import utils
 from tritonclient.grpc import aio
 
-from cluster.triton.repository import ModelSpec
+from cluster.triton.repository import DATATYPES, ModelSpec
 from wire.errors import TailFailed
+from wire.tensor_form import Tensor
 
 INFER_TIMEOUT_S = 30.0
 
@@ -50,13 +51,13 @@ class TritonClient:
         except utils.InferenceServerException as error:
             raise TailFailed(f"Triton cannot unload {name}: {error.message()}") from error
 
-    async def infer(self, spec: ModelSpec, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Run a batch (N, …) uint8 and give probabilities (N, classes).
+    async def infer(self, spec: ModelSpec, batch: Tensor) -> NDArray[np.float32]:
+        """Run a batch (N, …) of the model's form and give probabilities (N, classes).
 
         Raises:
             TailFailed: Triton is gone, late, or the model failed.
         """
-        tensor = aio.InferInput(spec.input_name, list(batch.shape), "UINT8")
+        tensor = aio.InferInput(spec.form.name, list(batch.shape), DATATYPES[spec.form.dtype])
         tensor.set_data_from_numpy(batch)
         try:
             response = await self._client.infer(spec.name, [tensor], client_timeout=INFER_TIMEOUT_S)

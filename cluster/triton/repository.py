@@ -9,22 +9,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from wire.tensor_form import TensorForm
+
 Backend = Literal["python", "onnxruntime", "noop"]
 """``python``: ONNX Runtime inside Triton's Python backend, which the wheel brings; ``onnxruntime``: Triton's own
 backend, in NVIDIA's container; ``noop``: a Python model that computes nothing, for measuring the path."""
 
 PYTHON_MODEL: Final = Path(__file__).with_name("python_model.py")
 NOOP_MODEL: Final = Path(__file__).with_name("noop_model.py")
+DATATYPES: Final = {"uint8": "UINT8", "float32": "FP32"}
+"""What Triton calls the dtypes of a ``TensorForm``."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """One model: its name, its graph, and the tensors of one frame (without the batch)."""
+    """One model: its name, its graph, and the tensor of one frame (without the batch) that it takes."""
 
     name: str
     graph: Path | None
-    input_name: str
-    input_shape: tuple[int, ...]
+    form: TensorForm
     classes: int
     max_batch: int
     backend: Backend = "python"
@@ -50,11 +53,12 @@ def write_model(repository: Path, spec: ModelSpec) -> Path:
 def model_config(spec: ModelSpec) -> str:
     """Write ``config.pbtxt``: batches come ready-made from the tail replica, so Triton forms none itself."""
     backend = "onnxruntime" if spec.backend == "onnxruntime" else "python"
-    dims = ", ".join(map(str, spec.input_shape))
+    form = spec.form
+    dims = ", ".join(map(str, form.shape))
     return f"""name: "{spec.name}"
 backend: "{backend}"
 max_batch_size: {spec.max_batch}
-input [ {{ name: "{spec.input_name}" data_type: TYPE_UINT8 dims: [ {dims} ] }} ]
+input [ {{ name: "{form.name}" data_type: TYPE_{DATATYPES[form.dtype]} dims: [ {dims} ] }} ]
 output [ {{ name: "probabilities" data_type: TYPE_FP32 dims: [ {spec.classes} ] }} ]
 instance_group [ {{ count: 1 kind: {spec.kind} }} ]
 """

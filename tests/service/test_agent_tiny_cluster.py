@@ -22,7 +22,6 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from wire.bitstream import decode_symbols, unwrap_jpeg
 from wire.bundle import Bundle
 from wire.ids import PointName
 from wire.manifest import FileEntry, Input, Macs, Manifest, Measured, Option, digest_of, dump_manifest
@@ -78,7 +77,7 @@ def write_bundle(folder: Path, *, created_by: str = "tests") -> Bundle:
         "shallow/head.onnx": (symbols_graph(4), "device"),
         "deep/head.onnx": (symbols_graph(16), "device"),
         "whole.onnx": (whole_graph(), "device"),
-        "tail.onnx": (b"not for the device", "cluster"),
+        **{f"{point}/tail.onnx": (b"not for the device", "cluster") for point in ("input", "shallow", "deep")},
         "tables.npy": (tables.getvalue(), "both"),
     }
     for name, (data, _) in contents.items():
@@ -88,7 +87,7 @@ def write_bundle(folder: Path, *, created_by: str = "tests") -> Bundle:
         FileEntry(name, hashlib.sha256(data).hexdigest(), len(data), side) for name, (data, side) in contents.items()
     )
     manifest = Manifest(
-        schema=1,
+        schema=2,
         backbone="tiny",
         created_by=created_by,
         input=Input(SIDE, SIDE, 36),
@@ -111,7 +110,15 @@ def option_of(
     number: int, point: str, coder: Any, shape: tuple[int, ...], mean: float, *, head: str | None = None
 ) -> Option:
     measured = Measured(
-        dataset="none", pictures=0, top1=0.5, top1_drop=0.0, agreement=1.0, bytes_mean=mean, bytes_p95=mean
+        dataset="none",
+        pictures=0,
+        top1=0.5,
+        top1_drop=0.0,
+        top5=0.9,
+        top5_drop=0.0,
+        agreement=1.0,
+        bytes_mean=mean,
+        bytes_p95=mean,
     )
     return Option(
         id=number,
@@ -121,9 +128,10 @@ def option_of(
         coder=coder,
         shape=shape,
         device_graph=head,
-        cluster_graph=None if coder == "none" else "tail.onnx",
+        cluster_graph=None if coder == "none" else f"{point}/tail.onnx",
         tables="tables.npy" if coder == "huffman" else None,
-        jpeg_quality=80 if coder == "jpeg" else None,
+        gains=None,
+        quality=80 if coder == "jpeg" else None,
         macs=Macs(1, 1, 1, 1),
         measured=measured,
     )
@@ -208,12 +216,7 @@ async def answer(cluster: Cluster, socket: ServerConnection, point: str, frame: 
     """Decode the frame for real, and answer it."""
     option = cluster.bundle.option(frame.option_id)
     assert option.point == point
-    if option.coder == "jpeg":
-        jpeg = unwrap_jpeg(frame.bitstream, option_id=option.id, shape=option.shape)
-        assert Image.open(io.BytesIO(jpeg)).size == (SIDE, SIDE)
-    else:
-        coder = cluster.bundle.coder(option)
-        decode_symbols(frame.bitstream, option_id=option.id, shape=option.shape, coder=coder)
+    option.form.check(cluster.bundle.coding(option).decode(frame.bitstream))
     await socket.send(pack(result_of(frame, point)))
 
 

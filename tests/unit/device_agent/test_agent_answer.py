@@ -10,7 +10,15 @@ from wire.manifest import Macs, Measured, Option
 
 def option(number: int, point: str) -> Option:
     measured = Measured(
-        dataset="none", pictures=0, top1=0.5, top1_drop=0.0, agreement=1.0, bytes_mean=1.0, bytes_p95=1.0
+        dataset="none",
+        pictures=0,
+        top1=0.5,
+        top1_drop=0.0,
+        top5=0.9,
+        top5_drop=0.0,
+        agreement=1.0,
+        bytes_mean=1.0,
+        bytes_p95=1.0,
     )
     return Option(
         id=OptionId(number),
@@ -22,7 +30,8 @@ def option(number: int, point: str) -> Option:
         device_graph="g",
         cluster_graph=None,
         tables=None,
-        jpeg_quality=None,
+        gains=None,
+        quality=None,
         macs=Macs(1, 1, 1, 1),
         measured=measured,
     )

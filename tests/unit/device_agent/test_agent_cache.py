@@ -14,7 +14,15 @@ from wire.manifest import FileEntry, Input, Macs, Manifest, Measured, Option, di
 
 SERVER = ServerAddress("host", 8765)
 MEASURED = Measured(
-    dataset="none", pictures=0, top1=0.5, top1_drop=0.0, agreement=1.0, bytes_mean=100.0, bytes_p95=120.0
+    dataset="none",
+    pictures=0,
+    top1=0.5,
+    top1_drop=0.0,
+    top5=0.9,
+    top5_drop=0.0,
+    agreement=1.0,
+    bytes_mean=100.0,
+    bytes_p95=120.0,
 )
 WHOLE = Option(
     id=OptionId(0),
@@ -26,7 +34,8 @@ WHOLE = Option(
     device_graph="a/whole.onnx",
     cluster_graph=None,
     tables=None,
-    jpeg_quality=None,
+    gains=None,
+    quality=None,
     macs=Macs(1, 0, 0, 0),
     measured=MEASURED,
 )
@@ -41,7 +50,7 @@ class FakeCluster:
             FileEntry(name, hashlib.sha256(data).hexdigest(), len(data), "both") for name, data in FILES.items()
         )
         manifest = Manifest(
-            schema=1,
+            schema=2,
             backbone="tiny",
             created_by="tests",
             input=Input(8, 8, 8),

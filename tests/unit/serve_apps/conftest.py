@@ -11,31 +11,44 @@ from PIL import Image
 # Beside this file, and in no package: a package here would hide the one under test.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from serve_fakes import FakeBackend
+from serve_fakes import FakeBackend, frame
 
 from serve_apps.tail import Tail
-from wire.bitstream import encode_symbols, wrap_jpeg
+from wire.bitstream import Coder, Header, wrap
 from wire.bundle import Bundle
 from wire.manifest import FileEntry, Input, Macs, Manifest, Measured, Option, dump_manifest
+from wire.rans_tables import integer_tables
 
-MEASURED = Measured(dataset="d", pictures=1, top1=1.0, top1_drop=0.0, agreement=1.0, bytes_mean=1.0, bytes_p95=1.0)
+MEASURED = Measured(
+    dataset="d", pictures=1, top1=1.0, top1_drop=0.0, top5=1.0, top5_drop=0.0, agreement=1.0, bytes_mean=1.0,
+    bytes_p95=1.0,
+)  # fmt: skip
 SIDE = 32
 
 
 def option(number, point, coder, shape, **changes):
-    graphs = {"device_graph": "device.onnx", "cluster_graph": "cluster.onnx", "tables": None, "jpeg_quality": None}
+    files = {"device_graph": "device.onnx", "cluster_graph": None, "tables": None, "gains": None, "quality": None}
     return Option(
         id=number, point=point, codec="c", rate="r", coder=coder, shape=shape, macs=Macs(1, 1, 1, 1),
-        measured=MEASURED, **{**graphs, **changes},
+        measured=MEASURED, **{**files, **changes},
     )  # fmt: skip
 
 
 OPTIONS = (
-    option(3, "input", "jpeg", (3, SIDE, SIDE), device_graph=None, jpeg_quality=75),
-    option(4, "mid", "huffman", (4, 2, 2), tables="tables.npy"),
-    option(5, "mid", "huffman", (4, 1, 3), tables="tables.npy"),
-    option(6, "output", "none", (1, 1, 1), cluster_graph=None),
+    option(3, "input", "jpeg", (3, SIDE, SIDE), device_graph=None, cluster_graph="whole.onnx", quality=75),
+    option(4, "mid", "huffman", (4, 2, 2), tables="tables.npy", cluster_graph="four.onnx"),
+    option(5, "mid", "huffman", (4, 1, 3), tables="tables.npy", cluster_graph="five.onnx"),
+    option(6, "output", "none", (1, 1, 1)),
+    option(7, "mid", "raw", (4, 2, 2), cluster_graph="four.onnx"),
+    option(8, "real", "float32", (1, 2, 2), cluster_graph="real.onnx"),
+    option(9, "real", "rans", (1, 2, 2), cluster_graph="real.onnx", tables="rans.npy", gains="gains.npy"),
 )
+
+
+def npy(array):
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
 
 
 @pytest.fixture(scope="session")
@@ -43,18 +56,18 @@ def bundle(tmp_path_factory):
     """A whole bundle of which no graph is ever run."""
     folder = tmp_path_factory.mktemp("bundle") / "served"
     folder.mkdir()
-    tables = io.BytesIO()
-    np.save(tables, np.ones((4, 256), np.uint16))
     contents = {
         "device.onnx": (b"head", "device"),
-        "cluster.onnx": (b"tail", "cluster"),
-        "tables.npy": (tables.getvalue(), "both"),
+        **{f"{name}.onnx": (b"tail", "cluster") for name in ("whole", "four", "five", "real")},
+        "tables.npy": (npy(np.ones((4, 256), np.uint16)), "both"),
+        "rans.npy": (npy(integer_tables(np.ones((1, 1, 32), np.int64), np.zeros((1, 1), np.int64))), "both"),
+        "gains.npy": (npy(np.array([[2.0], [0.5]], np.float32)), "both"),
         "labels.txt": (b"ant\nbee\ncat\ndog\n", "both"),
     }
     for name, (data, _) in contents.items():
         (folder / name).write_bytes(data)
     manifest = Manifest(
-        schema=1, backbone="b", created_by="test", input=Input(SIDE, SIDE, 36), labels="labels.txt",
+        schema=2, backbone="b", created_by="test", input=Input(SIDE, SIDE, 36), labels="labels.txt",
         baseline_top1=1.0, options=OPTIONS,
         files=tuple(
             FileEntry(name, hashlib.sha256(data).hexdigest(), len(data), side)
@@ -67,15 +80,16 @@ def bundle(tmp_path_factory):
 
 @pytest.fixture
 def backends():
-    """The backends that the tails of a test made, by option."""
+    """The backends that the tails of a test made, by cluster graph."""
     return {}
 
 
 @pytest.fixture
 def make_tail(bundle, backends):
     def make(point, **settings):
-        def make_backend(of):
-            return backends.setdefault(of.id, FakeBackend())
+        def make_backend(graph, form):
+            assert graph not in backends or backends[graph].loaded == 0, "one backend a graph"
+            return backends.setdefault(graph, FakeBackend())
 
         return Tail(bundle, point, make_backend, replica_id="replica-1", **settings)
 
@@ -116,7 +130,7 @@ def symbols():
 
 @pytest.fixture
 def bitstream(bundle, symbols):
-    return encode_symbols(4, symbols, bundle.coder(bundle.option(4)))
+    return bundle.coding(bundle.option(4)).encode(symbols)
 
 
 @pytest.fixture
@@ -132,5 +146,11 @@ def jpeg():
 
 
 @pytest.fixture
-def jpeg_bitstream(jpeg):
-    return wrap_jpeg(3, (3, SIDE, SIDE), jpeg())
+def jpeg_frame(jpeg):
+    """Make a frame of option 3 out of the bytes of a picture."""
+
+    def make(picture=None):
+        bitstream = wrap(Header(Coder.JPEG, 3, (3, SIDE, SIDE)), jpeg() if picture is None else picture)
+        return frame(bitstream, option_id=3)
+
+    return make

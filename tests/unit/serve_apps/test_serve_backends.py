@@ -9,8 +9,9 @@ from cluster.triton.repository import ModelSpec
 from serve_apps.backends import NoopBackend, OnnxBackend, TritonBackend
 from serve_apps.readiness import option_bitstream, test_picture
 from serve_apps.triton_host import TritonModels
-from wire.bitstream import Coder, decode_symbols, peek, unwrap_jpeg
+from wire.bitstream import Coder, peek
 from wire.errors import TailFailed
+from wire.tensor_form import TensorForm
 
 # Its name is not ours to choose, and pytest would take it for a test.
 test_picture.__test__ = False
@@ -22,7 +23,7 @@ def synthetic(tmp_path_factory):
 
 
 def spec(name="model"):
-    return ModelSpec(name=name, graph=None, input_name="symbols", input_shape=(1,), classes=3, max_batch=4)
+    return ModelSpec(name=name, graph=None, form=TensorForm.symbols((1, 1, 1)), classes=3, max_batch=4)
 
 
 class FakeTriton:
@@ -147,16 +148,15 @@ def test_the_probe_of_a_codec_is_a_whole_bitstream_of_its_own_device_graph(synth
     (option,) = synthetic.options_at(SYNTHETIC_POINT)
     bitstream = option_bitstream(synthetic, option)
     assert peek(bitstream).coder is Coder.HUFFMAN
-    symbols = decode_symbols(
-        bitstream, option_id=option.id, shape=option.shape, coder=synthetic.coder(option)
-    )  # fmt: skip
+    symbols = synthetic.coding(option).decode(bitstream)
     np.testing.assert_array_equal(symbols, test_picture(13, 13).transpose(2, 0, 1))
 
 
 def test_the_probe_of_a_jpeg_is_a_picture_of_the_backbones_size(bundle):
-    option = bundle.option(3)
-    jpeg = unwrap_jpeg(option_bitstream(bundle, option), option_id=option.id, shape=option.shape)
-    assert jpeg.startswith(b"\xff\xd8")
+    bitstream = option_bitstream(bundle, bundle.option(3))
+    assert peek(bitstream).coder is Coder.JPEG
+    pixels = bundle.coding(bundle.option(3)).decode(bitstream)
+    assert np.abs(pixels.astype(int) - test_picture(32, 32)).mean() < 30
 
 
 async def test_a_tail_answers_the_probe_of_its_point(bundle, input_tail):

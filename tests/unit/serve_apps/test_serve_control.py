@@ -123,4 +123,4 @@ async def test_no_path_leads_out_of_the_bundle(app, bundle, path):
 async def test_an_unknown_path_is_answered_with_the_points_that_there_are(app, method, path):
     response = await request(app, method, path)
     assert (response.status, response.json()["code"]) == (404, "unknown_point")
-    assert response.json()["mend"] == "points: input, mid"
+    assert response.json()["mend"] == "points: input, mid, real"

@@ -29,7 +29,7 @@ def test_a_folder_that_is_no_bundle_stops_the_start(tmp_path):
         LocalCluster(ClusterSettings(tmp_path), on_stage=quiet)
 
 
-@pytest.mark.parametrize("name", ["device.onnx", "cluster.onnx", "tables.npy"])
+@pytest.mark.parametrize("name", ["device.onnx", "four.onnx", "tables.npy"])
 def test_a_bundle_damaged_on_either_side_stops_the_start(bundle, tmp_path, name):
     copy = shutil.copytree(bundle.directory, tmp_path / "copy")
     (copy / name).write_bytes(b"changed")
@@ -49,12 +49,12 @@ def test_a_port_that_is_taken_stops_the_start(bundle, monkeypatch):
 
 def test_a_cluster_answers_every_option_that_has_something_to_compute(bundle):
     cluster = LocalCluster(ClusterSettings(bundle.directory), on_stage=quiet)
-    assert [option.id for option in cluster.options] == [3, 4, 5]
+    assert [option.id for option in cluster.options] == [3, 4, 5, 7, 8, 9]
 
 
 def test_a_cluster_may_serve_some_points_only(bundle):
     cluster = LocalCluster(ClusterSettings(bundle.directory, points=("mid",)), on_stage=quiet)
-    assert [option.id for option in cluster.options] == [4, 5]
+    assert [option.id for option in cluster.options] == [4, 5, 7]
 
 
 def test_what_was_decided_before_the_start_does_not_change(bundle):

@@ -9,11 +9,9 @@ from serve_fakes import FakeBackend, frame, hello, until
 
 from serve_apps import tail as tail_module
 from serve_apps.tail import WARM_UP_FRAMES
-from wire.bitstream import encode_symbols, wrap_jpeg
+from wire.bitstream import Coder, Header, wrap
 from wire.errors import BadPicture, TailFailed, UnknownOption, UnknownPoint, WrongBundle, error_class
 from wire.messages import Reject, Result, Welcome, pack, unpack
-
-OF_FOUR = (4, 2, 2)
 
 
 async def test_a_good_frame_is_answered_with_its_best_classes_first(tail, bitstream):
@@ -35,46 +33,83 @@ async def test_the_timings_of_an_answer_add_up(tail, bitstream):
 
 async def test_the_backend_is_given_the_symbols_that_the_device_sent(tail, backends, bitstream, symbols):
     await tail.answer(frame(bitstream, option_id=4))
-    np.testing.assert_array_equal(backends[4].batches[0], symbols[None])
-    assert backends[5].batches == []
+    np.testing.assert_array_equal(backends["four.onnx"].batches[0], symbols[None])
+    assert backends["five.onnx"].batches == []
 
 
-async def test_a_jpeg_frame_reaches_the_backend_as_pixels(input_tail, backends, jpeg_bitstream):
-    answer = await input_tail.answer(frame(jpeg_bitstream, option_id=3))
+async def test_a_jpeg_frame_reaches_the_backend_as_pixels(input_tail, backends, jpeg_frame):
+    answer = await input_tail.answer(jpeg_frame())
     assert isinstance(answer, Result)
-    (batch,) = backends[3].batches
+    (batch,) = backends["whole.onnx"].batches
     assert (batch.shape, batch.dtype) == ((1, 32, 32, 3), np.uint8)
     assert np.abs(batch[0].astype(int) - [10, 200, 30]).max() < 8
 
 
 async def test_frames_of_one_option_that_wait_together_are_answered_together(tail, backends, bitstream):
-    backends[4].hold()
+    backends["four.onnx"].hold()
     tasks = [asyncio.create_task(tail.answer(frame(bitstream, option_id=4, frame_id=i))) for i in range(4)]
-    await until(lambda: tail.load().in_flight == 4 and backends[4].batches)
-    backends[4].let_go()
+    await until(lambda: tail.load().in_flight == 4 and backends["four.onnx"].batches)
+    backends["four.onnx"].let_go()
     answers = await asyncio.gather(*tasks)
     assert [answer.frame_id for answer in answers] == [0, 1, 2, 3]
-    assert sum(1 / answer.batch_size for answer in answers) == pytest.approx(len(backends[4].batches))
-    assert len(backends[4].batches) <= 2
+    assert sum(1 / answer.batch_size for answer in answers) == pytest.approx(len(backends["four.onnx"].batches))
+    assert len(backends["four.onnx"].batches) <= 2
     assert tail.load().in_flight == 0
+
+
+async def test_options_that_share_a_graph_share_its_model_and_its_batches(tail, backends, bundle, bitstream, symbols):
+    backend = backends["four.onnx"]
+    raw = bundle.coding(bundle.option(7)).encode(symbols)
+    backend.hold()
+    first = asyncio.create_task(tail.answer(frame(bitstream, option_id=4)))
+    await until(lambda: backend.batches)
+    mixed = [asyncio.create_task(tail.answer(frame(sent, option_id=number))) for sent, number in
+             ((bitstream, 4), (raw, 7), (bitstream, 4))]  # fmt: skip
+    await until(lambda: tail.load().in_flight == 4)
+    backend.let_go()
+    answers = await asyncio.gather(first, *mixed)
+    assert [answer.option_id for answer in answers] == [4, 4, 7, 4]
+    assert [answer.batch_size for answer in answers] == [1, 3, 3, 3]
+    assert len({answer.labels for answer in answers}) == 1
+    assert set(backends) == {"four.onnx", "five.onnx"}
+
+
+async def test_real_symbols_reach_the_backend_as_float32_from_either_coder(open_tail, backends, bundle):
+    sent = np.array([[[0.5, 8.0], [2.5, -1.0]]], np.float32)
+    async with open_tail("real") as tail:
+        for number in (8, 9):
+            answer = await tail.answer(frame(bundle.coding(bundle.option(number)).encode(sent), option_id=number))
+            assert answer.labels[0] == 1
+    (plain, quantised) = backends["real.onnx"].batches
+    assert plain.dtype == quantised.dtype == np.float32
+    np.testing.assert_array_equal(plain[0], sent)
+    np.testing.assert_array_equal(quantised[0], sent)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+async def test_an_answer_that_is_no_number_is_a_refusal_that_can_be_sent(open_tail, bundle, bad):
+    sent = bundle.coding(bundle.option(8)).encode(np.full((1, 2, 2), bad, np.float32))
+    async with open_tail("real") as tail:
+        answer = await tail.answer(frame(sent, option_id=8))
+    assert (type(answer), answer.code) == (Reject, "tail_failed")
+    assert unpack(pack(answer)) == answer
 
 
 def bad_frames(bundle, bitstream):
     """Every way in which a frame of option 4 can be wrong, and what the device is told."""
-    coder = bundle.coder(bundle.option(4))
     flipped = bytes([*bitstream[:-1], bitstream[-1] ^ 1])
-    other_option = encode_symbols(5, np.zeros((4, 1, 3), np.uint8), coder)
+    other = bundle.coding(bundle.option(5))
     return {
         "unknown_option": [
             frame(bitstream, option_id=99),
-            frame(other_option, option_id=4),
+            frame(other.encode(other.blank()), option_id=4),
         ],
         "corrupt_bitstream": [
             frame(flipped, option_id=4),
             frame(bitstream[:-1], option_id=4),
             frame(b"\x00" * 40, option_id=4),
-            frame(encode_symbols(4, np.zeros((4, 1, 3), np.uint8), coder), option_id=4),
-            frame(wrap_jpeg(4, OF_FOUR, b"a picture"), option_id=4),
+            frame(wrap(Header(Coder.HUFFMAN, 4, (4, 1, 3)), bytes(12)), option_id=4),
+            frame(wrap(Header(Coder.JPEG, 4, (4, 2, 2)), b"a picture"), option_id=4),
         ],
         "truncated_bitstream": [frame(b"", option_id=4), frame(bitstream[:11], option_id=4)],
         "deadline_exceeded": [frame(bitstream, option_id=4, budget_s=0.0)],
@@ -91,28 +126,27 @@ async def test_a_bad_frame_is_refused_with_what_is_wrong_with_it(tail, backends,
         assert answer.message
         assert answer.load is not None
         assert unpack(pack(answer)) == answer
-    assert backends[4].batches == []
+    assert backends["four.onnx"].batches == []
     assert tail.load().in_flight == 0
     assert isinstance(await tail.answer(frame(bitstream, option_id=4)), Result)
 
 
 @pytest.mark.parametrize("size", [(31, 32), (32, 31), (64, 64), (1, 1)])
-async def test_a_jpeg_of_another_size_is_refused(input_tail, backends, jpeg, size):
-    bad = wrap_jpeg(3, (3, 32, 32), jpeg(*size))
-    answer = await input_tail.answer(frame(bad, option_id=3))
+async def test_a_jpeg_of_another_size_is_refused(input_tail, backends, jpeg, jpeg_frame, size):
+    answer = await input_tail.answer(jpeg_frame(jpeg(*size)))
     assert (type(answer), answer.code) == (Reject, "bad_picture")
     assert f"{size[0]}×{size[1]}" in answer.message
-    assert backends[3].batches == []
+    assert backends["whole.onnx"].batches == []
 
 
 @pytest.mark.parametrize("keep", [0, 2, 100])
-async def test_a_jpeg_that_does_not_decode_is_refused(input_tail, jpeg, keep):
-    answer = await input_tail.answer(frame(wrap_jpeg(3, (3, 32, 32), jpeg()[:keep]), option_id=3))
+async def test_a_jpeg_that_does_not_decode_is_refused(input_tail, jpeg, jpeg_frame, keep):
+    answer = await input_tail.answer(jpeg_frame(jpeg()[:keep]))
     assert (type(answer), answer.code) == (Reject, "bad_picture")
 
 
 async def test_a_tail_that_fails_is_a_refusal_that_may_be_tried_again(tail, backends, bitstream):
-    backends[4].fails_with = RuntimeError("out of memory")
+    backends["four.onnx"].fails_with = RuntimeError("out of memory")
     answer = await tail.answer(frame(bitstream, option_id=4))
     assert (answer.code, answer.retryable) == ("tail_failed", True)
     assert answer.retry_after_s > 0
@@ -121,14 +155,14 @@ async def test_a_tail_that_fails_is_a_refusal_that_may_be_tried_again(tail, back
 async def test_more_frames_than_may_wait_are_refused_as_overload(open_tail, backends, bitstream, monkeypatch):
     monkeypatch.setattr(tail_module, "MAX_WAITING", 2)
     async with open_tail("mid", max_batch=1) as tail:
-        backends[4].hold()
+        backends["four.onnx"].hold()
         tasks = [asyncio.create_task(tail.answer(frame(bitstream, option_id=4)))]
-        await until(lambda: backends[4].batches)
+        await until(lambda: backends["four.onnx"].batches)
         tasks += [asyncio.create_task(tail.answer(frame(bitstream, option_id=4))) for _ in range(2)]
         await until(lambda: tail.load().in_flight == 3)
         answer = await tail.answer(frame(bitstream, option_id=4))
         assert (answer.code, answer.retryable) == ("overloaded", True)
-        backends[4].let_go()
+        backends["four.onnx"].let_go()
         assert {type(each) for each in await asyncio.gather(*tasks)} == {Result}
 
 
@@ -137,7 +171,7 @@ async def test_a_person_may_send_a_picture_of_any_size_and_usual_format(input_ta
     buffer = io.BytesIO()
     Image.new("RGB", size, (200, 0, 0)).save(buffer, form)
     result = await input_tail.answer_picture(buffer.getvalue(), budget_s=60.0)
-    assert backends[3].batches[0].shape == (1, 32, 32, 3)
+    assert backends["whole.onnx"].batches[0].shape == (1, 32, 32, 3)
     assert input_tail.labelled(result)[0][0] in {"ant", "dog"}  # the red values of its first two pixels
 
 
@@ -171,19 +205,20 @@ def test_a_point_that_the_cluster_cannot_answer_is_refused_with_those_it_can(mak
     assert "mid" in caught.value.mend
 
 
-async def test_a_tail_is_ready_while_it_is_open_and_loads_every_option_of_its_point(make_tail, backends):
+async def test_a_tail_is_ready_while_it_is_open_and_loads_every_graph_of_its_point(make_tail, backends):
     tail = make_tail("mid")
     assert tail.load().state == "starting"
     async with tail:
         assert tail.load().state == "ready"
-        assert {number: backend.loaded for number, backend in backends.items()} == {4: 1, 5: 1}
+        assert {graph: backend.loaded for graph, backend in backends.items()} == {"four.onnx": 1, "five.onnx": 1}
     assert tail.load().state == "draining"
     assert {backend.loaded for backend in backends.values()} == {0}
 
 
 async def test_a_tail_is_warm_before_it_is_ready_and_knows_what_a_frame_takes(make_tail, backends):
     async with make_tail("mid") as tail:
-        assert {len(backend.batches) for backend in backends.values()} == {WARM_UP_FRAMES}
+        warmed = {graph: len(backend.batches) for graph, backend in backends.items()}
+        assert warmed == {"four.onnx": 2 * WARM_UP_FRAMES, "five.onnx": WARM_UP_FRAMES}
         signal = tail.load()
         assert signal.service_s > 0.0
         assert (signal.in_flight, signal.utilisation) == (0, 0.0)

@@ -53,13 +53,13 @@ async def test_a_stream_greets_a_device_and_answers_its_frames(app, bundle, bits
 
 
 async def test_frames_are_answered_as_they_are_ready_not_one_by_one(socket, tail, backends, bitstream):
-    backends[4].hold()
+    backends["four.onnx"].hold()
     socket.send(frame(bitstream, option_id=4, frame_id=1))
-    await until(lambda: backends[4].batches)
+    await until(lambda: backends["four.onnx"].batches)
     socket.send(frame(bitstream, option_id=99, frame_id=2))
     refusal = await socket.receive()
     assert (refusal.frame_id, refusal.code) == (2, "unknown_option")
-    backends[4].let_go()
+    backends["four.onnx"].let_go()
     assert (await socket.receive()).frame_id == 1
 
 
@@ -72,10 +72,10 @@ async def test_a_bad_frame_is_refused_and_the_stream_goes_on(socket, bitstream):
 
 
 async def test_a_tail_that_fails_is_said_to_the_device_and_the_stream_goes_on(socket, backends, bitstream):
-    backends[4].fails_with = TailFailed("Triton is gone")
+    backends["four.onnx"].fails_with = TailFailed("Triton is gone")
     socket.send(frame(bitstream, option_id=4))
     assert (await socket.receive()).code == "tail_failed"
-    backends[4].fails_with = None
+    backends["four.onnx"].fails_with = None
     socket.send(frame(bitstream, option_id=4))
     assert isinstance(await socket.receive(), Result)
 
@@ -100,14 +100,14 @@ async def test_a_fault_of_our_own_at_one_frame_does_not_end_the_stream_of_the_ot
 
 
 async def test_one_stream_has_only_so_many_frames_in_flight(socket, tail, backends, bitstream):
-    backends[4].hold()
+    backends["four.onnx"].hold()
     for number in range(MAX_IN_FLIGHT + 10):
         socket.send(frame(bitstream, option_id=4, frame_id=number))
     await until(lambda: tail.load().in_flight == MAX_IN_FLIGHT)
     for _ in range(20):
         await asyncio.sleep(0)
     assert tail.load().in_flight == MAX_IN_FLIGHT
-    backends[4].let_go()
+    backends["four.onnx"].let_go()
     answered = [(await socket.receive()).frame_id for _ in range(MAX_IN_FLIGHT + 10)]
     assert sorted(answered) == list(range(MAX_IN_FLIGHT + 10))
 
@@ -172,14 +172,14 @@ async def test_a_device_that_goes_before_or_after_the_greeting_leaves_nothing_be
 
 
 async def test_a_device_that_goes_while_its_frame_is_computed_disturbs_nobody(app, tail, backends, bundle, bitstream):
-    backends[4].hold()
+    backends["four.onnx"].hold()
     async with Socket(app) as gone:
         gone.send(hello(bundle.digest))
         await gone.receive()
         gone.send(frame(bitstream, option_id=4))
         await until(lambda: tail.load().in_flight == 1)
         gone.disconnect()
-        backends[4].let_go()
+        backends["four.onnx"].let_go()
     assert tail.load().in_flight == 0
     async with Socket(app) as stays:
         stays.send(hello(bundle.digest))
@@ -189,12 +189,12 @@ async def test_a_device_that_goes_while_its_frame_is_computed_disturbs_nobody(ap
 
 
 async def test_a_stream_refused_while_a_frame_is_computed_ends_when_that_frame_does(socket, tail, backends, bitstream):
-    backends[4].hold()
+    backends["four.onnx"].hold()
     socket.send(frame(bitstream, option_id=4))
     await until(lambda: tail.load().in_flight == 1)
     socket.send("text")
     await refused(socket, "malformed_message")
-    backends[4].let_go()
+    backends["four.onnx"].let_go()
     await until(socket.task.done)
     assert socket.task.exception() is None
     assert socket.from_app.empty()
@@ -225,7 +225,7 @@ async def test_a_posted_frame_that_is_refused_has_the_status_of_its_error(
 
 
 async def test_a_posted_frame_that_the_tail_cannot_compute_is_a_bad_gateway(app, backends, bitstream):
-    backends[4].fails_with = RuntimeError("out of memory")
+    backends["four.onnx"].fails_with = RuntimeError("out of memory")
     response = await request(app, "POST", "/frame", pack(frame(bitstream, option_id=4)), MSGPACK)
     assert (response.status, unpack(response.body).code) == (502, "tail_failed")
 

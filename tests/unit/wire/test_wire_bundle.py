@@ -6,8 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from wire.bitstream import Coder, peek
 from wire.bundle import Bundle, verify_file
 from wire.errors import BundleError, UnknownOption
+from wire.huffman import HuffmanCoder
 from wire.manifest import (
     MAX_MANIFEST_BYTES,
     FileEntry,
@@ -19,8 +21,13 @@ from wire.manifest import (
     digest_of,
     dump_manifest,
 )
+from wire.rans_tables import integer_tables
+from wire.tensor_form import TensorForm
 
-MEASURED = Measured(dataset="d", pictures=1, top1=1.0, top1_drop=0.0, agreement=1.0, bytes_mean=1.0, bytes_p95=1.0)
+MEASURED = Measured(
+    dataset="d", pictures=1, top1=1.0, top1_drop=0.0, top5=1.0, top5_drop=0.0, agreement=1.0, bytes_mean=1.0,
+    bytes_p95=1.0,
+)  # fmt: skip
 SPLIT = Option(
     id=4,
     point="mid",
@@ -31,7 +38,8 @@ SPLIT = Option(
     device_graph="device/head.onnx",
     cluster_graph="cluster/tail.onnx",
     tables="tables.npy",
-    jpeg_quality=None,
+    gains=None,
+    quality=None,
     macs=Macs(1, 1, 1, 1),
     measured=MEASURED,
 )
@@ -58,19 +66,33 @@ CONTENTS = {
 }
 
 
-def make_bundle(directory, **changes):
+def rans_tables(channels=3):
+    """Even tables of 8 levels in one context, as ``wire.rans_tables`` wants them."""
+    return integer_tables(np.ones((channels, 1, 8), np.int64), np.zeros((channels, 1), np.int64))
+
+
+RANS_FILES = {
+    "rans.npy": npy(rans_tables()),
+    "gains.npy": npy(np.array([[1, 2, 4], [1, 0.5, 0.25]], np.float32)),
+}
+
+
+OPTIONS = (SPLIT, ALONE, replace(SPLIT, id=5))
+
+
+def make_bundle(directory, *, options=OPTIONS, **changes):
     contents = {**CONTENTS, **{name: (data, "both") for name, data in changes.items()}}
     for name, (data, _) in contents.items():
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
         (directory / name).write_bytes(data)
     manifest = Manifest(
-        schema=1,
+        schema=2,
         backbone="b",
         created_by="test",
         input=Input(8, 8, 8),
         labels="labels.txt",
         baseline_top1=1.0,
-        options=(SPLIT, ALONE, replace(SPLIT, id=5)),
+        options=tuple(options),
         files=tuple(
             FileEntry(name, hashlib.sha256(data).hexdigest(), len(data), side)
             for name, (data, side) in contents.items()
@@ -148,47 +170,133 @@ def test_verify_file_takes_a_file_as_it_should_be(directory):
     verify_file(directory / "labels.txt", entry)
 
 
-def test_a_coder_is_made_once_and_codes(directory):
+def test_a_coding_is_made_once_and_codes(directory):
     bundle = Bundle.open(directory, "cluster")
-    coder = bundle.coder(SPLIT)
-    assert bundle.coder(bundle.option(5)) is coder
-    assert (coder.tables, coder.alphabet) == (3, 5)
-    symbols = np.array([[0, 4], [1, 3], [2, 2]], np.uint8)
-    np.testing.assert_array_equal(coder.decode(coder.encode(symbols), 2), symbols)
+    coding = bundle.coding(SPLIT)
+    assert bundle.coding(bundle.option(4)) is coding
+    symbols = np.arange(12, dtype=np.uint8).reshape(3, 2, 2) % 5
+    np.testing.assert_array_equal(coding.decode(coding.encode(symbols)), symbols)
+
+
+def test_options_that_share_tables_share_the_coder_and_keep_their_ids(directory, monkeypatch):
+    made = []
+    monkeypatch.setattr("wire.bundle.HuffmanCoder", lambda tables: made.append(tables) or HuffmanCoder(tables))
+    bundle = Bundle.open(directory, "cluster")
+    codings = [bundle.coding(bundle.option(number)) for number in (4, 5)]
+    assert len(made) == 1
+    assert [peek(coding.encode(coding.blank())).option_id for coding in codings] == [4, 5]
 
 
 def test_one_table_serves_any_number_of_channels(tmp_path):
     make_bundle(tmp_path, **{"tables.npy": npy(np.ones((1, 5), np.uint16))})
-    assert Bundle.open(tmp_path, "device").coder(SPLIT).tables == 1
+    coding = Bundle.open(tmp_path, "device").coding(SPLIT)
+    assert coding.decode(coding.encode(coding.blank())).shape == (3, 2, 2)
+
+
+PIXELS = replace(SPLIT, point="input", shape=(3, 8, 8), device_graph=None, tables=None)
 
 
 @pytest.mark.parametrize(
-    "tables",
+    ("option", "coder", "form"),
     [
-        b"",
-        b"not numpy",
-        npy(np.ones((2, 5), np.uint16)),
-        npy(np.ones((3, 5))),
-        npy(np.zeros((3, 5), np.uint16)),
-        npy(np.array([{"pickled": 1}])),
-        npz(np.ones((3, 5), np.uint16)),
-        npy(np.ones((3, 5), np.uint16))[:-1],
-        npy(np.ones((3, 5), np.uint16)).replace(b"(3, 5)", b"(3,9**"),
-        npy(np.ones((3, 5), np.uint16)).replace(b"(3, 5), }    ", b"(9999999,99999999)}"[:13]),
-        npy(np.ones((30, 50), np.uint16)).replace(b"(30, 50)", b"(30,5e9)"),
+        (SPLIT, Coder.HUFFMAN, TensorForm.symbols((3, 2, 2))),
+        (replace(SPLIT, coder="rans", gains="gains.npy", tables="rans.npy"), Coder.RANS,
+         TensorForm.symbols((3, 2, 2), "float32")),
+        (replace(SPLIT, coder="raw", tables=None), Coder.RAW, TensorForm.symbols((3, 2, 2))),
+        (replace(PIXELS, coder="raw"), Coder.RAW, TensorForm.pixels(8, 8)),
+        (replace(SPLIT, coder="float32", tables=None), Coder.FLOAT32, TensorForm.symbols((3, 2, 2), "float32")),
+        (replace(SPLIT, coder="jpeg", tables=None, quality=50), Coder.JPEG, TensorForm.symbols((3, 2, 2))),
+        (replace(PIXELS, coder="jpeg", quality=50), Coder.JPEG, TensorForm.pixels(8, 8)),
+        (replace(SPLIT, coder="png", tables=None), Coder.PNG, TensorForm.symbols((3, 2, 2))),
+        (replace(PIXELS, coder="png"), Coder.PNG, TensorForm.pixels(8, 8)),
+        (replace(SPLIT, coder="webp", tables=None, quality=50), Coder.WEBP, TensorForm.symbols((3, 2, 2))),
+        (replace(PIXELS, coder="webp", quality=50), Coder.WEBP, TensorForm.pixels(8, 8)),
     ],
-    ids=range(11),
-)
+)  # fmt: skip
+def test_every_coder_has_a_coding_that_both_sides_agree_on(tmp_path, option, coder, form):
+    make_bundle(tmp_path, options=(option, ALONE), **RANS_FILES)
+    device, cluster = (Bundle.open(tmp_path, side).coding(option) for side in ("device", "cluster"))
+    assert device.form == cluster.form == form
+    bitstream = device.encode(device.blank())
+    assert peek(bitstream).coder is coder
+    decoded = cluster.decode(bitstream)
+    assert (decoded.shape, decoded.dtype) == (form.shape, form.dtype)
+
+
+def test_a_quality_is_the_pictures_own(tmp_path):
+    options = [replace(PIXELS, id=number, coder="jpeg", quality=quality) for number, quality in ((4, 20), (5, 95))]
+    make_bundle(tmp_path, options=options)
+    bundle = Bundle.open(tmp_path, "device")
+    noise = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    coarse, fine = (len(bundle.coding(option).encode(noise)) for option in options)
+    assert coarse < fine
+
+
+def test_gains_are_those_of_the_file(tmp_path):
+    option = replace(SPLIT, coder="rans", gains="gains.npy", tables="rans.npy")
+    make_bundle(tmp_path, options=(option, ALONE), **RANS_FILES)
+    coding = Bundle.open(tmp_path, "device").coding(option)
+    given = np.full((3, 2, 2), 1.3, np.float32)
+    np.testing.assert_allclose(coding.decode(coding.encode(given))[:, 0, 0], [1.0, 1.5, 1.25])
+
+
+UNUSABLE = [
+    b"",
+    b"not numpy",
+    npy(np.ones((2, 5), np.uint16)),
+    npy(np.ones((3, 5))),
+    npy(np.zeros((3, 5), np.uint16)),
+    npy(np.array([{"pickled": 1}])),
+    npz(np.ones((3, 5), np.uint16)),
+    npy(np.ones((3, 5), np.uint16))[:-1],
+    npy(np.ones((3, 5), np.uint16)).replace(b"(3, 5)", b"(3,9**"),
+    npy(np.ones((3, 5), np.uint16)).replace(b"(3, 5), }    ", b"(9999999,99999999)}"[:13]),
+    npy(np.ones((30, 50), np.uint16)).replace(b"(30, 50)", b"(30,5e9)"),
+]
+
+
+@pytest.mark.parametrize("tables", UNUSABLE, ids=range(11))
 def test_tables_that_cannot_be_used_are_refused(tmp_path, tables):
     make_bundle(tmp_path, **{"tables.npy": tables})
     bundle = Bundle.open(tmp_path, "device")
     with pytest.raises(BundleError):
-        bundle.coder(SPLIT)
+        bundle.coding(SPLIT)
 
 
-def test_an_option_without_tables_has_no_coder(directory):
-    with pytest.raises(BundleError, match="no tables"):
-        Bundle.open(directory, "device").coder(ALONE)
+@pytest.mark.parametrize(
+    "gains",
+    [
+        *UNUSABLE,
+        npy(np.ones((2, 3))),
+        npy(np.ones((2, 4), np.float32)),
+        npy(np.ones((3, 2), np.float32)),
+        npy(np.ones(6, np.float32)),
+        npy(np.array([[1, 1, 1], [1, 0, 1]], np.float32)),
+        npy(np.array([[1, 1, 1], [1, -1, 1]], np.float32)),
+        npy(np.array([[1, np.inf, 1], [1, 1, 1]], np.float32)),
+        npy(np.array([[1, np.nan, 1], [1, 1, 1]], np.float32)),
+    ],
+    ids=range(19),
+)
+@pytest.mark.parametrize("file", ["gains.npy", "rans.npy"])
+def test_gains_and_rans_tables_that_cannot_be_used_are_refused(tmp_path, file, gains):
+    option = replace(SPLIT, coder="rans", gains="gains.npy", tables="rans.npy")
+    make_bundle(tmp_path, options=(option, ALONE), **{**RANS_FILES, file: gains})
+    bundle = Bundle.open(tmp_path, "device")
+    with pytest.raises(BundleError):
+        bundle.coding(option)
+
+
+def test_rans_tables_of_other_channels_are_refused(tmp_path):
+    option = replace(SPLIT, coder="rans", gains="gains.npy", tables="rans.npy")
+    make_bundle(tmp_path, options=(option, ALONE), **{**RANS_FILES, "rans.npy": npy(rans_tables(channels=4))})
+    with pytest.raises(BundleError, match="4 channels for 3"):
+        Bundle.open(tmp_path, "device").coding(option)
+
+
+def test_an_option_that_sends_nothing_has_no_coding(directory):
+    with pytest.raises(BundleError, match="sends nothing"):
+        Bundle.open(directory, "device").coding(ALONE)
 
 
 def test_labels_that_are_not_text_are_refused(tmp_path):

@@ -21,6 +21,7 @@ from wire.manifest import (
     load_manifest,
 )
 from wire.records import to_plain
+from wire.tensor_form import TensorForm
 
 bounded = settings(derandomize=True, deadline=None, max_examples=100)
 
@@ -30,6 +31,8 @@ MEASURED = Measured(
     pictures=100,
     top1=0.875,
     top1_drop=-0.01,
+    top5=0.97,
+    top5_drop=0.02,
     agreement=0.96,
     bytes_mean=480.5,
     bytes_p95=610.0,
@@ -44,7 +47,8 @@ SPLIT = Option(
     device_graph="device/0.onnx",
     cluster_graph="cluster/0.onnx",
     tables="tables/0.npy",
-    jpeg_quality=None,
+    gains=None,
+    quality=None,
     macs=Macs(1, 2, 3, 4),
     measured=MEASURED,
 )
@@ -59,8 +63,13 @@ JPEG = replace(
     device_graph=None,
     cluster_graph="cluster/1.onnx",
     tables=None,
-    jpeg_quality=85,
+    quality=85,
 )
+RANS = replace(SPLIT, id=3, coder="rans", gains="gains/0.npy")
+FLOAT32 = replace(SPLIT, id=3, cluster_graph="cluster/2.onnx", coder="float32", tables=None)
+RAW = replace(JPEG, id=3, coder="raw", quality=None)
+PNG = replace(SPLIT, id=3, coder="png", tables=None)
+WEBP = replace(PNG, coder="webp", quality=90)
 ALONE = replace(
     SPLIT,
     id=2,
@@ -78,11 +87,13 @@ FILES = (
     FileEntry("device/2.onnx", SHA, 10, "both"),
     FileEntry("cluster/0.onnx", SHA, 10, "cluster"),
     FileEntry("cluster/1.onnx", SHA, 10, "both"),
+    FileEntry("cluster/2.onnx", SHA, 10, "cluster"),
     FileEntry("tables/0.npy", SHA, 10, "both"),
+    FileEntry("gains/0.npy", SHA, 10, "both"),
     FileEntry("labels.txt", SHA, 10, "both"),
 )
 MANIFEST = Manifest(
-    schema=1,
+    schema=2,
     backbone="lite0",
     created_by="isthmus 0.1.0",
     input=Input(224, 224, 256),
@@ -114,6 +125,43 @@ def test_a_manifest_survives_the_way_to_disk_and_back():
     assert data.endswith(b"}\n")
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        RANS,
+        FLOAT32,
+        RAW,
+        replace(RAW, coder="png"),
+        replace(JPEG, id=3, coder="webp"),
+        PNG,
+        WEBP,
+        replace(PNG, coder="raw"),
+        replace(PNG, coder="jpeg", quality=30),
+        replace(SPLIT, id=3),
+        replace(JPEG, id=3, device_graph="device/0.onnx", shape=(3, 7, 9), cluster_graph="cluster/2.onnx"),
+    ],
+)
+def test_an_option_of_every_coder_is_written_and_read_beside_others_of_its_graphs(option):
+    others = (JPEG, ALONE) if option.coder == "rans" else (SPLIT, JPEG, ALONE)
+    manifest = replace(MANIFEST, options=(*others, option))
+    assert load_manifest(dump_manifest(manifest)) == manifest
+
+
+def test_options_that_give_one_cluster_graph_different_tensors_are_refused():
+    real = replace(RANS, cluster_graph=SPLIT.cluster_graph)
+    for other in (real, replace(SPLIT, id=3, shape=(12, 14, 13)), replace(JPEG, id=3, cluster_graph="cluster/0.onnx")):
+        with pytest.raises(BundleError, match=r"options 0 and 3 share 'cluster/0\.onnx'"):
+            dump_manifest(replace(MANIFEST, options=(SPLIT, other)))
+
+
+def test_the_form_says_what_the_cluster_graph_takes():
+    assert SPLIT.form == PNG.form == TensorForm("symbols", "uint8", (12, 14, 14))
+    assert RANS.form == FLOAT32.form == TensorForm("symbols", "float32", (12, 14, 14))
+    assert JPEG.form == RAW.form == TensorForm("pixels", "uint8", (224, 224, 3))
+    assert RAW.form.planes == (3, 224, 224)
+    assert (RANS.form.size_bytes, RAW.form.size_bytes) == (4 * 12 * 14 * 14, 3 * 224 * 224)
+
+
 def test_equal_manifests_have_equal_bytes_however_their_numbers_were_written():
     measured = replace(MEASURED, bytes_p95=610)
     assert dump_manifest(with_option(replace(SPLIT, measured=measured))) == dump_manifest(MANIFEST)
@@ -130,17 +178,42 @@ def test_the_digest_is_the_sha256_of_the_bytes():
         with_option(replace(SPLIT, tables=None)),
         with_option(replace(SPLIT, device_graph=None)),
         with_option(replace(SPLIT, cluster_graph=None)),
-        with_option(replace(SPLIT, jpeg_quality=50)),
+        with_option(replace(SPLIT, quality=50)),
+        with_option(replace(SPLIT, gains="gains/0.npy")),
+        with_option(replace(RANS, gains=None)),
+        with_option(replace(RANS, gains="absent.npy")),
+        with_option(replace(RANS, gains="device/0.onnx")),
+        with_option(replace(RANS, tables=None)),
+        with_option(replace(RANS, device_graph=None)),
+        with_option(replace(RANS, quality=50)),
+        with_option(replace(FLOAT32, device_graph=None)),
+        with_option(replace(FLOAT32, tables="tables/0.npy")),
+        with_option(replace(FLOAT32, cluster_graph=None)),
+        with_option(replace(FLOAT32, shape=(6, 256, 256))),
+        with_option(replace(FLOAT32, shape=(65, 256, 256))),
+        with_option(replace(RAW, point="features.5")),
+        with_option(replace(RAW, shape=(3, 224, 223))),
+        with_option(replace(RAW, quality=50)),
+        with_option(replace(RAW, cluster_graph=None)),
+        with_option(replace(RAW, device_graph="device/0.onnx", cluster_graph="cluster/2.onnx", shape=(24, 256, 256))),
+        with_option(replace(PNG, quality=50)),
+        with_option(replace(PNG, gains="gains/0.npy")),
+        with_option(replace(WEBP, quality=None)),
+        with_option(replace(WEBP, tables="tables/0.npy")),
+        with_option(replace(SPLIT, id=3, shape=(12, 14, 13), cluster_graph="cluster/1.onnx")),
+        with_option(replace(SPLIT, shape=(65, 256, 256))),
         with_option(replace(SPLIT, device_graph="absent.onnx")),
         with_option(replace(SPLIT, cluster_graph="device/0.onnx")),
         with_option(replace(SPLIT, device_graph="cluster/0.onnx")),
         with_option(replace(SPLIT, tables="device/0.onnx")),
         with_option(replace(SPLIT, shape=(12, 257, 14))),
         with_option(replace(JPEG, id=3, shape=(1, 224, 224))),
-        with_option(replace(JPEG, id=3, jpeg_quality=None)),
-        with_option(replace(JPEG, id=3, jpeg_quality=0)),
+        with_option(replace(JPEG, id=3, quality=None)),
+        with_option(replace(JPEG, id=3, quality=0)),
         with_option(replace(JPEG, id=3, cluster_graph=None)),
         with_option(replace(JPEG, id=3, tables="tables/0.npy")),
+        with_option(replace(JPEG, id=3, point="features.5")),
+        with_option(replace(JPEG, id=3, shape=(3, 160, 224))),
         with_option(replace(ALONE, id=3, shape=(1, 1, 2))),
         with_option(replace(ALONE, id=3, device_graph=None)),
         with_option(replace(ALONE, id=3, cluster_graph="cluster/0.onnx")),
@@ -207,8 +280,8 @@ def test_what_is_no_manifest_is_refused_with_a_way_to_mend_it(data):
 
 
 def test_another_schema_is_told_apart_from_damage():
-    with pytest.raises(BundleError, match=r"schema 2 and this Isthmus reads schema 1 \(install"):
-        load_manifest(b'{"schema": 2, "new": []}')
+    with pytest.raises(BundleError, match=r"schema 1 and this Isthmus reads schema 2 \(install"):
+        load_manifest(b'{"schema": 1, "old": []}')
 
 
 def test_an_error_names_the_field_and_keeps_its_cause():
