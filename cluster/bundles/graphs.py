@@ -1,8 +1,8 @@
 """The graphs of a bundle: what the device runs and what the cluster runs, as ONNX.
 
-Owns the export. Device graphs take ``pixels``, uint8 (1, H, W, 3), and give ``symbols``, uint8 (1, C, h, w), or
-``probabilities``, float32 (1, classes). Cluster graphs take ``symbols`` (N, C, h, w) or ``pixels`` (N, H, W, 3) and
-give ``probabilities`` (N, classes).
+Owns the export. Device graphs take ``pixels``, uint8 (1, H, W, 3), and give ``symbols`` (1, C, h, w), of the dtype that
+``wire.tensor_form`` says, or ``probabilities``, float32 (1, classes). Cluster graphs take ``symbols`` (N, C, h, w) or
+``pixels`` (N, H, W, 3) and give ``probabilities`` (N, classes).
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from torch import Tensor, fx, nn
 from torch.fx.experimental.optimization import fuse
 
 from cluster.backbones.registry import Backbone, Normalise
-from cluster.codecs.bottlenet import BottleNet
+from cluster.codecs.codec import Codec
 
 OPSET = 18
 
@@ -34,15 +34,15 @@ class Classifier(nn.Module):
         return self.stages(x).softmax(dim=1)
 
 
-def export_head(backbone: Backbone, head: fx.GraphModule, codec: BottleNet, path: Path) -> None:
+def export_head(backbone: Backbone, head: fx.GraphModule, codec: Codec, path: Path) -> None:
     """Write the device graph of a codec: pixels to symbols."""
     stages = nn.Sequential(Normalise(backbone.frame), _fused(head), codec.encoder)
     _export(stages, _pixels(backbone), path, inputs="pixels", outputs="symbols", batched=False)
 
 
-def export_tail(codec: BottleNet, tail: fx.GraphModule, path: Path) -> None:
+def export_tail(codec: Codec, tail: fx.GraphModule, path: Path) -> None:
     """Write the cluster graph of a codec: symbols to probabilities."""
-    symbols = torch.zeros(2, *codec.symbol_shape, dtype=torch.uint8)
+    symbols = torch.zeros(2, *codec.symbol_shape, dtype=codec.symbol_dtype)
     stages = Classifier(codec.decoder, _fused(tail))
     _export(stages, symbols, path, inputs="symbols", outputs="probabilities", batched=True)
 

@@ -3,21 +3,22 @@
 Owns the measurement. It runs the bundle's own graphs and bitstreams, not the training modules.
 """
 
-import io
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cluster.backbones.registry import FrameFormat
 from cluster.onnx_graph import Graph
-from cluster.pictures import centre_crop, encode_jpeg, open_picture
+from cluster.pictures import centre_crop, open_picture
 from cluster.training.pictures import LabelledPicture
-from wire.bitstream import decode_symbols, encode_symbols, unwrap_jpeg, wrap_jpeg
-from wire.huffman import HuffmanCoder
-from wire.ids import OptionId
+from wire.codings import Coding
 from wire.manifest import Measured
+from wire.tensor_form import Tensor
+
+TOP: Final = 5
 
 Pixels = NDArray[np.uint8]
 
@@ -32,9 +33,9 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The class an option gives for a frame, and the bytes it sent."""
+    """The classes an option gives for a frame, best first and at most ``TOP``, and the bytes it sent."""
 
-    label: int
+    labels: tuple[int, ...]
     bytes: int
 
 
@@ -50,28 +51,12 @@ def answer_whole(graph: Graph) -> Callable[[Pixels], Answer]:
     return lambda pixels: Answer(_best(graph, pixels), 0)
 
 
-def answer_split(device: Graph, cluster: Graph, coder: HuffmanCoder) -> Callable[[Pixels], Answer]:
-    """Answer through a codec: symbols become a real bitstream and come back from it."""
+def answer_sent(coding: Coding, cluster: Graph, *, device: Graph | None = None) -> Callable[[Pixels], Answer]:
+    """Answer through a real bitstream of what ``device`` gives; without it, of the frame's own pixels."""
 
     def answer(pixels: Pixels) -> Answer:
-        symbols = np.asarray(device.run(pixels[None])[0], np.uint8)
-        channels, height, width = symbols.shape
-        bitstream = encode_symbols(OptionId(0), symbols, coder)
-        decoded = decode_symbols(bitstream, option_id=OptionId(0), shape=(channels, height, width), coder=coder)
-        return Answer(_best(cluster, decoded), len(bitstream))
-
-    return answer
-
-
-def answer_jpeg(cluster: Graph, quality: int) -> Callable[[Pixels], Answer]:
-    """Answer from a JPEG of the whole frame."""
-
-    def answer(pixels: Pixels) -> Answer:
-        shape = (3, pixels.shape[0], pixels.shape[1])
-        bitstream = wrap_jpeg(OptionId(0), shape, encode_jpeg(pixels, quality))
-        jpeg = unwrap_jpeg(bitstream, option_id=OptionId(0), shape=shape)
-        picture = np.asarray(open_picture(io.BytesIO(jpeg)))
-        return Answer(_best(cluster, picture), len(bitstream))
+        bitstream = coding.encode(pixels if device is None else device.run(pixels[None])[0])
+        return Answer(_best(cluster, coding.decode(bitstream)), len(bitstream))
 
     return answer
 
@@ -81,30 +66,42 @@ def measure(
     labelled: Iterable[Labelled],
     *,
     dataset: str,
-    whole: list[int],
+    whole: Iterable[Answer],
     on_frame: Callable[[], None],
 ) -> Measured:
     """Compare an option with the truth and with ``whole``, what the unsplit backbone says of the same frames."""
-    right, same, truth = 0, 0, 0
+    right = np.zeros(2, int)  # among the first one, and among the first five
+    lost = np.zeros(2, int)
+    same = 0
     sizes: list[int] = []
     for frame, unsplit in zip(labelled, whole, strict=True):
         given = answer(frame.pixels)
-        right += given.label == frame.label
-        truth += unsplit == frame.label
-        same += given.label == unsplit
+        hits = _hits(given, frame.label)
+        right += hits
+        lost += _hits(unsplit, frame.label) - hits
+        same += given.labels[0] == unsplit.labels[0]
         sizes.append(given.bytes)
         on_frame()
     count = len(sizes)
+    top1, top5 = (right / count).tolist()
+    top1_drop, top5_drop = (lost / count).tolist()
     return Measured(
         dataset=dataset,
         pictures=count,
-        top1=right / count,
-        top1_drop=(truth - right) / count,
+        top1=top1,
+        top1_drop=top1_drop,
+        top5=top5,
+        top5_drop=top5_drop,
         agreement=same / count,
         bytes_mean=float(np.mean(sizes)),
         bytes_p95=float(np.percentile(sizes, 95)),
     )
 
 
-def _best(graph: Graph, batch: Pixels) -> int:
-    return int(graph.run(batch if batch.ndim == 4 else batch[None])[0].argmax())
+def _hits(answer: Answer, label: int) -> NDArray[np.int_]:
+    return np.array([answer.labels[0] == label, label in answer.labels], int)
+
+
+def _best(graph: Graph, tensor: Tensor) -> tuple[int, ...]:
+    scores = graph.run(tensor[None])[0]
+    return tuple(np.argsort(-scores, kind="stable")[:TOP].tolist())

@@ -62,7 +62,7 @@ def write_synthetic(folder: Path) -> Bundle:
 def _split() -> Option:
     return Option(
         id=OptionId(0), point=SYNTHETIC_POINT, codec="none", rate="raw", coder="huffman", shape=SYMBOL_SHAPE,
-        device_graph="device.onnx", cluster_graph="cluster.onnx", tables="tables.npy", jpeg_quality=None,
+        device_graph="device.onnx", cluster_graph="cluster.onnx", tables="tables.npy", gains=None, quality=None,
         macs=Macs(0, 0, 0, 0), measured=_unmeasured(519.0),
     )  # fmt: skip
 
@@ -70,13 +70,16 @@ def _split() -> Option:
 def _whole() -> Option:
     return Option(
         id=OptionId(1), point=OUTPUT, codec="none", rate="whole", coder="none", shape=(1, 1, 1),
-        device_graph="whole.onnx", cluster_graph=None, tables=None, jpeg_quality=None,
+        device_graph="whole.onnx", cluster_graph=None, tables=None, gains=None, quality=None,
         macs=Macs(0, 0, 0, 0), measured=_unmeasured(0.0),
     )  # fmt: skip
 
 
 def _unmeasured(size: float) -> Measured:
-    return Measured(dataset="none", pictures=0, top1=0.0, top1_drop=0.0, agreement=0.0, bytes_mean=size, bytes_p95=size)
+    return Measured(
+        dataset="none", pictures=0, top1=0.0, top1_drop=0.0, top5=0.0, top5_drop=0.0, agreement=0.0, bytes_mean=size,
+        bytes_p95=size,
+    )  # fmt: skip
 
 
 def _pixels_to_symbols() -> onnx.GraphProto:

@@ -1,5 +1,6 @@
 """The live bar of a training run: phase, step, loss, bytes and agreement."""
 
+import math
 import sys
 import time
 from types import TracebackType
@@ -8,7 +9,7 @@ from typing import Final, Self
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cluster.cli.screen import notes
-from cluster.training.trainer import Progress as TrainingProgress
+from cluster.training.progress import Progress as TrainingProgress
 
 PLAIN_INTERVAL_S: Final = 30.0
 
@@ -41,7 +42,9 @@ class TrainingBar:
             self._tasks[bar] = self._bar.add_task(bar, total=progress.steps, figures="")
         figures = ""
         if bar == "training":
-            figures = f"loss {progress.loss:.4f}  {progress.bytes:,.0f} B  agreement {progress.agreement:.1%}"
+            figures = f"loss {progress.loss:.4f}  {progress.bytes:,.0f} B"
+            if not math.isnan(progress.agreement):  # not known before the first epoch has ended
+                figures += f"  agreement {progress.agreement:.1%}"
         description = f"{self._title} {progress.stage}"
         self._bar.update(self._tasks[bar], completed=progress.step, description=description, figures=figures)  # type: ignore[arg-type]  # rich's TaskID is an int
         if self._bar.disable and time.monotonic() - self._said_at > PLAIN_INTERVAL_S:

@@ -1,13 +1,15 @@
-"""Trained codecs on disk: one ``.safetensors`` file a codec, with its coder tables, and what was measured of it.
+"""Trained codecs on disk: one ``.safetensors`` file a codec, with its coder tables and gains.
 
-Owns the files and their names. Knows nothing of training or bundles.
+A file holds the codec's own state by name, ``tables.RATE`` and ``gains.RATE`` for the rates that have them, and
+``tail.NAME`` for the weights of an adapted tail. Owns the files and their names. Knows nothing of training or bundles.
 """
 
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -16,14 +18,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from cluster.codecs.bottlenet import BottleNet, BottleNetSetting
+from cluster.codecs.codec import Codec, Rate
+from cluster.codecs.registry import build_codec
 from cluster.tensor_digest import tensor_digest
-from wire.errors import CheckpointError, SettingError, WireError
-from wire.manifest import Measured
-from wire.records import from_plain, to_plain
+from wire.errors import CheckpointError, SettingError
 
 SHIPPED: Final = Path(__file__).parent / "weights"
-TABLES: Final = "tables"
+TABLES: Final = "tables."
+GAINS: Final = "gains."
+TAIL: Final = "tail."
+OLD_TABLES: Final = "tables"
+"""The name of the one array of tables in files from when a codec had one rate, with Huffman codes."""
 NOTE: Final = "isthmus"
 """The key under which a weights file says which codec it is."""
 
@@ -47,28 +52,38 @@ class CodecKey:
 
 @dataclass(frozen=True, slots=True)
 class TrainedCodec:
-    """A codec with its weights, in evaluation mode, and the integer frequency tables (c′, 256) of its symbols."""
+    """A codec with its weights, in evaluation mode, and what its file holds beside them."""
 
     key: CodecKey
-    module: BottleNet
-    tables: NDArray[np.uint16]
+    module: Codec
+    rates: tuple[Rate, ...]
+    """With the gains of the file."""
+    rate_tables: dict[str, NDArray[np.uint16]]
+    """The coder's integer tables by rate, for the rates whose coder has some."""
     digest: str
 
 
-def save_codec(folder: Path, key: CodecKey, module: BottleNet, tables: NDArray[np.uint16]) -> Path:
-    """Write a trained codec, its convolutions as float16; a reader never sees half a file."""
+def save_codec(folder: Path, key: CodecKey, module: Codec, tables: Mapping[str, NDArray[np.uint16]]) -> Path:
+    """Write a trained codec with its tables by rate, its convolutions as float16; a reader never sees half a file.
+
+    Raises:
+        CheckpointError: the file cannot be written.
+    """
     path = key.path(folder)
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: _small(name, tensor) for name, tensor in module.state_dict().items()}
-    tensors[TABLES] = torch.from_numpy(tables.astype(np.int32))
+    tensors |= {f"{TABLES}{rate}": torch.from_numpy(array.astype(np.int32)) for rate, array in tables.items()}
+    gains = {rate.name: rate.gains for rate in module.rates if rate.gains is not None}
+    tensors |= {f"{GAINS}{rate}": torch.from_numpy(array.copy()) for rate, array in gains.items()}
+    tensors |= {f"{TAIL}{name}": _small(name, tensor) for name, tensor in (module.tail_delta or {}).items()}
     partial = path.with_name(f".{path.name}.partial")
     # One entry: safetensors writes several in a random order, and equal weights shall give equal files.
     note = json.dumps({"point": key.point, "codec": key.codec, "setting": key.setting}, sort_keys=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         save_file(tensors, partial, metadata={NOTE: note})
         partial.chmod(0o644)
         os.replace(partial, path)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         partial.unlink(missing_ok=True)
         raise CheckpointError(f"{path} cannot be written: {error}", mend="free some space and run again") from error
     return path
@@ -81,19 +96,29 @@ def load_codec(folder: Path, key: CodecKey, shape: tuple[int, ...]) -> TrainedCo
         CheckpointError: there is no such file, or it does not fit.
     """
     path = key.path(folder)
-    train = f"isthmus train --backbone {key.backbone} --point {key.point} --setting {key.setting}"
+    train = f"isthmus train --backbone {key.backbone} --point {key.point} --codec {key.codec} --setting {key.setting}"
     if not path.is_file():
         raise CheckpointError(f"there is no trained codec {path.name} in {path.parent}", mend=f"train it: {train}")
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         digest = tensor_digest(tensors)
-        module = BottleNet(shape, BottleNetSetting.parse(key.setting))
-        tables = tensors.pop(TABLES).numpy().astype(np.uint16)
+        module = build_codec(key.codec, key.setting, shape)
+        if OLD_TABLES in tensors:
+            tensors[f"{TABLES}huffman"] = tensors.pop(OLD_TABLES)
+        tables, gains, tail = (_taken(tensors, prefix) for prefix in (TABLES, GAINS, TAIL))
+        module.tail_delta = {name: tensor.float() for name, tensor in tail.items()} or None
         module.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+        rates = tuple(_with_gains(rate, gains.get(rate.name)) for rate in module.rates)
+        rate_tables = {rate: tensor.numpy().astype(np.uint16) for rate, tensor in tables.items()}
     except (SafetensorError, RuntimeError, KeyError, SettingError) as error:
         raise CheckpointError(f"{path} does not fit: {error}", mend=f"train it again: {train}") from error
-    return TrainedCodec(key, module.eval(), tables, digest)
+    return TrainedCodec(key, module.eval(), rates, rate_tables, digest)
+
+
+def round_as_stored(module: Codec) -> None:
+    """Round a codec's weights as its file will hold them, so that what is counted with it is true of the file."""
+    module.load_state_dict({name: _small(name, tensor).float() for name, tensor in module.state_dict().items()})
 
 
 def shipped_keys(folder: Path, backbone: str) -> list[CodecKey]:
@@ -117,36 +142,18 @@ def shipped_keys(folder: Path, backbone: str) -> list[CodecKey]:
     return keys
 
 
-def save_measured(folder: Path, key: CodecKey, subject: str, measured: Measured) -> Path:
-    """Write what was measured of a codec beside its weights; ``subject`` is the SHA-256 of what was measured."""
-    path = key.path(folder).with_suffix(".json")
-    record: dict[str, Any] = {"subject_sha256": subject, "measured": to_plain(measured)}
-    path.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    return path
+def _taken(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Take the tensors whose names begin with a prefix, and give them without it."""
+    names = [name for name in tensors if name.startswith(prefix)]
+    return {name.removeprefix(prefix): tensors.pop(name) for name in names}
 
 
-def load_measured(folder: Path, key: CodecKey, subject: str) -> Measured:
-    """Read what was measured of a codec.
-
-    Raises:
-        CheckpointError: nothing was measured, or it was measured with other weights.
-    """
-    path = key.path(folder).with_suffix(".json")
-    measure = "measure it: isthmus bundle build --measure DIR"
-    if not path.is_file():
-        raise CheckpointError(f"nothing was measured of {key}", mend=measure)
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        measured = from_plain(Measured, record["measured"], where=path.name)
-        belongs = record["subject_sha256"] == subject
-    except (ValueError, KeyError, TypeError, WireError) as error:
-        raise CheckpointError(f"{path} is no record of a measurement: {error!r}", mend=measure) from error
-    if not belongs:
-        raise CheckpointError(f"{path.name} was measured with other weights than these", mend=measure)
-    return measured
+def _with_gains(rate: Rate, gains: Tensor | None) -> Rate:
+    return rate if gains is None else replace(rate, gains=gains.numpy())
 
 
 def _small(name: str, tensor: Tensor) -> Tensor:
     """Halve the weights of convolutions; statistics and ranges may not fit float16, and take no space."""
     kept = tensor.half() if name.endswith("weight") and tensor.dim() == 4 else tensor
-    return kept.detach().cpu().contiguous()
+    # Encoder and decoder may share a tensor, which safetensors refuses to write twice.
+    return kept.detach().cpu().contiguous().clone()

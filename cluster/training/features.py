@@ -1,149 +1,94 @@
-"""What the frozen backbone says of the training pictures, computed once and kept on disk.
+"""What the frozen backbone says of the training frames: features at a point, and logits.
 
-Owns the files ``features.npy`` and ``logits.npy`` of a run. A codec trains against these, so the head and the
-teacher run once for each view instead of once for each epoch.
+Owns the two ways to have them, in memory or computed anew for every batch. The files are ``feature_cache``'s.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from hashlib import sha256
-from pathlib import Path
-from typing import Any, Final
+from typing import Final, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cluster.backbones.registry import Backbone, Normalise
-from cluster.pictures import open_picture
-from cluster.training.pictures import random_crop
-from wire.errors import BadPicture, DataError
+from cluster.training.views import Views
 
 BATCH: Final = 32
-DONE: Final = "features.json"
+
+
+class FeatureSource(Protocol):
+    """Rows of (features, logits), one for each training frame."""
+
+    def __len__(self) -> int: ...
+
+    def batches(self, rows: NDArray[np.int64], size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield features (n, *shape) and logits (n, classes), float32 on ``device``, in the order of ``rows``."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """Head outputs (rows, C, H, W) and the backbone's logits (rows, classes), both float16, memory-mapped."""
+    """Features (rows, *shape) and logits (rows, classes) as float16, in memory or mapped from files."""
 
-    features: NDArray[np.float16]
-    logits: NDArray[np.float16]
+    features: Tensor
+    logits: Tensor
 
     def __len__(self) -> int:
         return len(self.features)
 
     def batches(self, rows: NDArray[np.int64], size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (features, logits) as float32 in the order of ``rows``."""
+        """Look rows up."""
         for start in range(0, len(rows), size):
-            chosen = rows[start : start + size]
-            features = torch.from_numpy(self.features[chosen]).to(device).float()
-            yield (
-                features.contiguous(memory_format=torch.channels_last) if features.dim() == 4 else features,
-                torch.from_numpy(self.logits[chosen]).to(device).float(),
-            )
+            chosen = torch.from_numpy(rows[start : start + size]).to(self.features.device)
+            yield _channels_last(self.features[chosen].to(device).float()), self.logits[chosen].to(device).float()
+
+    def on_gpu(self, device: torch.device) -> "Features":
+        """Move to a GPU if it has at least twice the memory free; reading rows from a disk would hold it up."""
+        if device.type != "cuda":
+            return self
+        free, _ = torch.cuda.mem_get_info(device)
+        wanted = self.features.nbytes + self.logits.nbytes
+        return Features(self.features.to(device), self.logits.to(device)) if 2 * wanted < free else self
 
 
-def compute_features(
-    backbone: Backbone,
-    head: nn.Module,
-    tail: nn.Module,
-    pictures: list[Path],
-    *,
-    point: str,
-    views: int,
-    seed: int,
-    folder: Path,
-    device: torch.device,
-    on_rows: Callable[[int], None],
-) -> Features:
-    """Run head and tail over ``views`` random crops of each picture, or reopen what an earlier run computed.
+@dataclass(frozen=True, slots=True)
+class LiveFeatures:
+    """The backbone is run on the frames of every batch; nothing is kept."""
 
-    ``on_rows`` is told how many more rows are ready.
+    views: Views
+    head: nn.Module
+    """From frames (n, height, width, 3) on: normalisation included."""
+    tail: nn.Module
 
-    Raises:
-        DataError: more than a tenth of the pictures do not decode.
-    """
-    identity = {
-        "backbone": backbone.name,
-        "point": point,
-        "views": views,
-        "seed": seed,
-        "files": sha256("\n".join(map(str, pictures)).encode()).hexdigest(),
-    }
-    paths = folder / "features.npy", folder / "logits.npy"
-    done = folder / DONE
-    if not done.is_file() or json.loads(done.read_text()) != identity:
-        folder.mkdir(parents=True, exist_ok=True)
-        done.unlink(missing_ok=True)
-        _write(
-            backbone, head, tail, _crops(backbone, pictures, views, seed), len(pictures) * views, paths, device, on_rows
-        )
-        done.write_text(json.dumps(identity))
-    return Features(np.load(paths[0], mmap_mode="r"), np.load(paths[1], mmap_mode="r"))
+    def __len__(self) -> int:
+        return len(self.views)
+
+    def batches(self, rows: NDArray[np.int64], size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+        """Make the frames and run the backbone on them."""
+        for frames in self.views.batches(rows, size):
+            with torch.no_grad():
+                features = self.head(torch.from_numpy(frames).to(device))
+                logits = self.tail(features)
+            yield _channels_last(features.float()), logits.float()
 
 
-def _crops(backbone: Backbone, pictures: list[Path], views: int, seed: int) -> Iterator[NDArray[np.uint8]]:
-    random = np.random.default_rng(seed)
-    frame = backbone.frame
-    broken = 0
-    for path in pictures:
-        try:
-            picture = open_picture(path)
-        except BadPicture as error:
-            broken += 1
-            if broken > len(pictures) // 10:
-                raise DataError(f"more than a tenth of the pictures do not decode; the last: {error}") from error
-            continue
-        for _ in range(views):
-            yield random_crop(picture, random, height=frame.height, width=frame.width)
+def spread_rows(rows: int, most: int) -> NDArray[np.int64]:
+    """Choose at most so many of the first ``rows`` rows, evenly."""
+    return np.linspace(0, rows - 1, min(most, rows)).astype(np.int64)
 
 
-def _write(
-    backbone: Backbone,
-    head: nn.Module,
-    tail: nn.Module,
-    crops: Iterator[NDArray[np.uint8]],
-    most_rows: int,
-    paths: tuple[Path, Path],
-    device: torch.device,
-    on_rows: Callable[[int], None],
-) -> None:
-    normalise = Normalise(backbone.frame).to(device)
-    outputs: list[np.memmap[Any, np.dtype[np.float16]]] = []
-    row = 0
-    for batch in _grouped(crops):
-        with torch.inference_mode():
-            features = head(normalise(torch.from_numpy(np.stack(batch)).to(device)))
-            logits = tail(features)
-        tensors = [tensor.half().cpu().numpy() for tensor in (features, logits)]
-        if not outputs:
-            outputs = [
-                _mapped(path, (most_rows, *tensor.shape[1:])) for path, tensor in zip(paths, tensors, strict=True)
-            ]
-        for output, tensor in zip(outputs, tensors, strict=True):
-            output[row : row + len(tensor)] = tensor
-        row += len(batch)
-        on_rows(len(batch))
-    if row < most_rows:  # some pictures were broken: fill their rows with the first ones
-        for output in outputs:
-            output[row:] = output[: most_rows - row]
-    for output in outputs:
-        output.flush()
+def sampled_features(
+    views: Views, head: nn.Module, rows: NDArray[np.int64], device: torch.device, on_rows: Callable[[int], None]
+) -> Tensor:
+    """Compute and keep some rows' features (n, *shape), float32 on ``device``; ``head`` takes frames."""
+    found = []
+    for frames in views.batches(rows, BATCH):
+        with torch.no_grad():
+            found.append(head(torch.from_numpy(frames).to(device)).float())
+        on_rows(len(frames))
+    return torch.cat(found)
 
 
-def _mapped(path: Path, shape: tuple[int, ...]) -> "np.memmap[Any, np.dtype[np.float16]]":
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)  # type: ignore[no-untyped-call]
-
-
-def _grouped(crops: Iterator[NDArray[np.uint8]]) -> Iterator[list[NDArray[np.uint8]]]:
-    group: list[NDArray[np.uint8]] = []
-    for crop in crops:
-        group.append(crop)
-        if len(group) == BATCH:
-            yield group
-            group = []
-    if group:
-        yield group
+def _channels_last(features: Tensor) -> Tensor:
+    return features.contiguous(memory_format=torch.channels_last) if features.dim() == 4 else features

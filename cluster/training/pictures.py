@@ -1,4 +1,4 @@
-"""Folders of pictures: those to train on, those to evaluate on, and the random crops that training takes.
+"""Folders of pictures: those to train on, and those to evaluate on.
 
 Owns the finding. Imports no torch.
 """
@@ -8,10 +8,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from wire.errors import DataError
 
@@ -70,13 +66,3 @@ def find_labelled(folder: Path) -> list[LabelledPicture]:
             mend=f"look for {missing[0]}" if missing else "add pictures to it",
         )
     return pictures
-
-
-def random_crop(picture: Image.Image, random: np.random.Generator, *, height: int, width: int) -> NDArray[np.uint8]:
-    """Cut a random part (40 to 100 % of the shorter side), scale it, and mirror half of them: uint8 (H, W, 3)."""
-    side = int(min(picture.size) * random.uniform(0.4, 1.0))
-    left = int(random.integers(0, picture.width - side + 1))
-    top = int(random.integers(0, picture.height - side + 1))
-    box = (left, top, left + side, top + side)
-    crop = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR, box=box))
-    return crop[:, ::-1] if random.random() < 0.5 else crop

@@ -48,10 +48,11 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def test_an_unknown_backbone_is_one_sentence_and_how_to_mend_it(isthmus: Isthmus) -> None:
-    assert isthmus("points", "resnet-9000") == (
-        25,
-        "isthmus: no backbone is called 'resnet-9000'\n  mend: one of: efficientnet-lite0\n",
-    )
+    code, said = isthmus("points", "resnet-9000")
+
+    assert code == 25
+    assert said.startswith("isthmus: no backbone is called 'resnet-9000'\n  mend: one of: efficientnet-lite0, ")
+    assert said.count("\n") == 2
 
 
 def test_an_unknown_point_is_refused_with_those_there_are_before_anything_is_written(
@@ -66,6 +67,30 @@ def test_an_unknown_point_is_refused_with_those_there_are_before_anything_is_wri
     assert code == 12
     assert said.startswith("isthmus: the backbone has no partition point 'blocks.99'\n  mend: one of: input, ")
     assert not run.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--codec", "abacus", "--setting", "c8-s2"), "no codec is called 'abacus'\n  mend: one of: "),
+        (("--codec", "bottlenet", "--setting", "8x2"), "'8x2' is no setting of bottlenet\n  mend: write it as c8-s2"),
+        (("--codec", "deepcod", "--setting", "c8-s8"), "deepcod c8-s8-l16 does not fit a tensor of shape (40, 28, 28)"),
+        (("--codec", "jalad", "--setting", "c4", "--device", "abacus"), "'abacus' is no device to train on"),
+    ],
+)
+def test_a_codec_setting_or_device_that_cannot_be_is_refused_before_anything_is_written(
+    isthmus: Isthmus, tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    device = () if "--device" in words else ("--device", "cpu")
+    code, said = isthmus(
+        "train", "--point", "blocks.4", *words, *device, "--data", str(pictures), "--out", str(tmp_path / "weights")
+    )
+
+    assert code == 2
+    assert said.startswith(f"isthmus: {says}")
+    assert "\n  mend: " in said
+    assert list(tmp_path.iterdir()) == [pictures]
 
 
 def test_training_on_a_folder_without_pictures_is_refused_with_what_counts_as_one(

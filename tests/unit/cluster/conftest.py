@@ -11,9 +11,11 @@ from torch import nn
 
 from cluster.backbones.registry import Backbone, FrameFormat, load_backbone
 from cluster.bundles.builder import BundleBuilder
-from cluster.codecs.bottlenet import BottleNetSetting
+from cluster.codecs.weights import CodecKey
 from cluster.points import Cuts
-from cluster.training.trainer import Progress, TrainingPlan, train_codec
+from cluster.training.plan import TrainingPlan
+from cluster.training.progress import Progress
+from cluster.training.trainer import TrainingFolders, train_codec
 
 SIDE = 32
 LABELS = ("ant", "bee", "cat", "dog")
@@ -101,20 +103,21 @@ def train(toy, pictures):
         *,
         plan=TrainingPlan(),  # noqa: B008 - frozen
         point="stem",
-        setting=BottleNetSetting(4, 2),  # noqa: B008 - frozen
+        codec="bottlenet",
+        setting="c4-s2",
         paths=pictures,
         listener=lambda progress: None,
+        recompute=False,
     ):
         return train_codec(
             toy,
-            point,
-            setting,
+            CodecKey("toy", point, codec, setting),
             plan,
             pictures=paths,
-            run_folder=folder / "run",
-            weights_folder=folder / "weights",
+            folders=TrainingFolders(folder / "run", folder / "features", folder / "weights"),
             device=torch.device("cpu"),
             listener=listener,
+            recompute=recompute,
         )
 
     return run

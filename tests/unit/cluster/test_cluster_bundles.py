@@ -11,15 +11,17 @@ from cluster.backbones.registry import Backbone, Normalise
 from cluster.bundles import builder
 from cluster.bundles.builder import BundleBuilder
 from cluster.bundles.measure import Answer as Given
-from cluster.bundles.measure import Labelled, answer_jpeg, answer_whole, encode_jpeg, frames, measure
+from cluster.bundles.measure import Labelled, answer_sent, answer_whole, frames, measure
 from cluster.bundles.synthetic import SYNTHETIC_POINT, write_synthetic
 from cluster.codecs.weights import CodecKey, load_codec
 from cluster.points import Cuts
 from cluster.tensor_digest import tensor_digest
 from cluster.training.pictures import find_labelled
-from wire.bitstream import decode_symbols, encode_symbols
 from wire.bundle import Bundle
+from wire.codings import Float32Coding, RawCoding
 from wire.errors import BundleError, CheckpointError, DataError
+from wire.ids import OptionId
+from wire.tensor_form import TensorForm
 
 PIXELS = np.random.default_rng(9).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
 
@@ -83,7 +85,7 @@ def test_the_shipped_graphs_answer_through_a_bitstream_what_the_trained_modules_
     device, cluster = session(bundle, option.device_graph), session(bundle, option.cluster_graph)
     codec = load_codec(trained.weights, CodecKey("toy", "stem", "bottlenet", "c4-s2"), (8, 16, 16)).module
     head, tail = Cuts(toy.module, toy.example()).split("stem")
-    coder = bundle.coder(option)
+    coding = bundle.coding(option)
     received = []
     for pixels in PIXELS:
         (symbols,) = device.run(["symbols"], {"pixels": pixels[None]})
@@ -93,8 +95,7 @@ def test_the_shipped_graphs_answer_through_a_bitstream_what_the_trained_modules_
         # The export folds batch norms into convolutions, so a value half-way between two levels may fall either way.
         assert np.abs(symbols.astype(int) - wanted).max() <= 1
         assert np.mean(symbols == wanted) > 0.98
-        bitstream = encode_symbols(option.id, symbols[0], coder)
-        received.append(decode_symbols(bitstream, option_id=option.id, shape=option.shape, coder=coder))
+        received.append(coding.decode(coding.encode(symbols[0])))
         np.testing.assert_array_equal(received[-1], symbols[0])
     batch = np.stack(received)
     (probabilities,) = cluster.run(["probabilities"], {"symbols": batch})
@@ -139,6 +140,7 @@ def test_what_was_measured_is_in_the_manifest_and_beside_the_weights(bundle, tra
     assert (whole.agreement, whole.top1_drop, whole.bytes_mean) == (1.0, 0.0, 0.0)
     assert whole.top1 == bundle.manifest.baseline_top1
     assert split.top1 == pytest.approx(whole.top1 - split.top1_drop)
+    assert {figures.top5 for figures in (jpeg, split, whole)} == {1.0}, "there are but four classes"
     assert 12 < split.bytes_mean <= split.bytes_p95
     assert len(list(trained.weights.rglob("*.json"))) == 3
 
@@ -244,15 +246,14 @@ def test_any_change_of_a_weight_changes_the_digest_of_the_weights():
 
 def test_a_measurement_counts_right_answers_agreement_and_bytes():
     labelled = [Labelled(np.full((1, 1, 3), number, np.uint8), label) for number, label in enumerate([0, 1, 2, 3])]
+    given = [Given((0, 9), 0), Given((1, 0), 100), Given((0, 2), 200), Given((0, 9), 300)]
+    whole = [Given((0, 1), 0), Given((1, 0), 0), Given((2, 0), 0), Given((0, 3), 0)]
     calls = []
     figures = measure(
-        lambda pixels: Given(label=[0, 1, 0, 0][pixels[0, 0, 0]], bytes=100 * int(pixels[0, 0, 0])),
-        labelled,
-        dataset="d",
-        whole=[0, 1, 2, 0],
-        on_frame=lambda: calls.append(1),
+        lambda pixels: given[pixels[0, 0, 0]], labelled, dataset="d", whole=whole, on_frame=lambda: calls.append(1)
     )
     assert (figures.top1, figures.top1_drop, figures.agreement) == (0.5, 0.25, 0.75)
+    assert (figures.top5, figures.top5_drop) == (0.75, 0.25)
     assert (figures.bytes_mean, figures.bytes_p95) == pytest.approx((150.0, 285.0))
     assert (figures.pictures, len(calls)) == (4, 4)
 
@@ -268,14 +269,35 @@ class Told:
         return batch.mean(axis=(1, 2))
 
 
-def test_a_jpeg_answer_is_of_what_is_left_of_the_picture_and_counts_its_bytes():
+def test_an_answer_is_of_what_arrives_best_class_first_and_counts_the_bytes(bundle):
     graph, pixels = Told(), np.zeros((32, 32, 3), np.uint8)
-    pixels[..., 1] = 200
-    given = answer_jpeg(graph, 75)(pixels)
-    assert given.label == 1
-    assert given.bytes == 12 + len(encode_jpeg(pixels, 75))
-    assert graph.batches[0].shape == (1, 32, 32, 3)
-    assert answer_whole(graph)(pixels) == Given(1, 0)
+    pixels[..., 1], pixels[..., 2] = 200, 90
+    coding = bundle.coding(bundle.option(0))
+    given = answer_sent(coding, graph)(pixels)
+    assert given == Given((1, 2, 0), len(coding.encode(pixels)))
+    (batch,) = graph.batches
+    np.testing.assert_array_equal(batch[0], coding.decode(coding.encode(pixels)))
+    assert not np.array_equal(batch[0], pixels), "JPEG loses something"
+    assert answer_whole(graph)(pixels) == Given((1, 2, 0), 0)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_an_answer_through_a_device_graph_sends_what_that_graph_gives(dtype):
+    form = TensorForm.symbols((1, 2, 3), np.dtype(dtype).name)
+    coding = (RawCoding if dtype == np.uint8 else Float32Coding)(OptionId(0), form)
+
+    class Device:
+        def run(self, batch):
+            assert batch.shape == (1, 4, 4, 3)
+            return np.array([[[[1, 2, 3], [4, 5, 6]]]], dtype)
+
+    class Cluster:
+        def run(self, batch):
+            assert (batch.shape, batch.dtype) == ((1, 1, 2, 3), dtype)
+            return batch.reshape(1, -1).astype(np.float32)
+
+    given = answer_sent(coding, Cluster(), device=Device())(np.zeros((4, 4, 3), np.uint8))
+    assert given == Given((5, 4, 3, 2, 1), 12 + form.size_bytes)
 
 
 def test_an_evaluation_set_becomes_frames_of_the_backbones_size(toy, labelled):
@@ -288,14 +310,14 @@ def test_the_synthetic_bundle_opens_and_tells_red_from_blue_on_either_side(tmp_p
     bundle = write_synthetic(tmp_path / "synthetic")
     Bundle.open(bundle.directory, "device")
     (split,) = bundle.options_at(SYNTHETIC_POINT)
-    coder = bundle.coder(split)
+    coding = bundle.coding(split)
     for colour, label in ((0, "red"), (1, "green"), (2, "blue")):
         pixels = np.zeros((1, 13, 13, 3), np.uint8)
         pixels[..., colour] = 180
         (symbols,) = session(bundle, split.device_graph).run(None, {"pixels": pixels})
-        bitstream = encode_symbols(split.id, symbols[0], coder)
+        bitstream = coding.encode(symbols[0])
         assert len(bitstream) == split.measured.bytes_mean
-        back = decode_symbols(bitstream, option_id=split.id, shape=split.shape, coder=coder)
+        back = coding.decode(bitstream)
         (there,) = session(bundle, split.cluster_graph).run(None, {"symbols": back[None]})
         (here,) = session(bundle, "whole.onnx").run(None, {"pixels": pixels})
         np.testing.assert_allclose(there, here)

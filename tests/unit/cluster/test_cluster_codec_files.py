@@ -3,27 +3,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from cluster.codecs.bottlenet import BottleNet, BottleNetSetting
-from cluster.codecs.weights import (
-    SHIPPED,
-    CodecKey,
-    load_codec,
-    load_measured,
-    save_codec,
-    save_measured,
-    shipped_keys,
-)
+from cluster.codecs.codec import Codec, Rate
+from cluster.codecs.deepcod import DeepCod, DeepCodSetting
+from cluster.codecs.weights import SHIPPED, CodecKey, load_codec, round_as_stored, save_codec, shipped_keys
 from wire.errors import CheckpointError
 from wire.huffman import HuffmanCoder
-from wire.manifest import Measured
 
 SHAPE = (6, 4, 4)
 KEY = CodecKey("net", "blocks.3", "bottlenet", "c4-s2")
-TABLES = np.arange(4 * 256, dtype=np.uint16).reshape(4, 256) * 60 + 1
-MEASURED = Measured(
-    dataset="pictures", pictures=8, top1=0.5, top1_drop=0.125, agreement=0.75, bytes_mean=99.5, bytes_p95=120.0
-)
+TABLES = {"huffman": np.arange(4 * 256, dtype=np.uint16).reshape(4, 256) * 60 + 1}
 
 
 @pytest.fixture
@@ -45,8 +36,56 @@ def test_a_codec_survives_the_way_to_disk_and_back_with_its_convolutions_as_floa
         wanted = given[name].half().float() if convolution else given[name]
         assert torch.equal(tensor, wanted), name
         assert tensor.dtype == given[name].dtype
-    np.testing.assert_array_equal(loaded.tables, TABLES)
-    assert loaded.tables.dtype == np.uint16
+    np.testing.assert_array_equal(loaded.rate_tables["huffman"], TABLES["huffman"])
+    assert loaded.rate_tables["huffman"].dtype == np.uint16
+    assert loaded.rates == codec.rates
+
+
+def test_a_codec_that_was_rounded_before_it_was_saved_comes_back_as_it_was(tmp_path, codec):
+    round_as_stored(codec)
+    save_codec(tmp_path, KEY, codec, TABLES)
+    loaded = load_codec(tmp_path, KEY, SHAPE).module.state_dict()
+    assert all(torch.equal(tensor, loaded[name]) for name, tensor in codec.state_dict().items())
+
+
+def test_tables_gains_and_an_adapted_tail_are_kept_beside_the_weights(tmp_path, codec, monkeypatch):
+    gains = np.array([[1, 2, 3, 4], [1, 0.5, 0.25, 0.125]], np.float32)
+    monkeypatch.setattr(
+        BottleNet, "rates", (Rate("r1", "rans", gains=gains), Rate("r2", "rans", gains=2 * gains)), raising=True
+    )
+    codec.tail_delta = {"blocks.5.weight": torch.full((2, 2, 1, 1), 0.5), "fc.bias": torch.arange(3.0)}
+    tables = {"r1": np.ones((4, 2, 9), np.uint16), "r2": np.full((4, 2, 9), 65535, np.uint16)}
+    save_codec(tmp_path, KEY, codec, tables)
+    monkeypatch.setattr(BottleNet, "rates", (Rate("r1", "rans"), Rate("r2", "rans")), raising=True)
+    loaded = load_codec(tmp_path, KEY, SHAPE)
+    assert loaded.rate_tables.keys() == tables.keys()
+    np.testing.assert_array_equal(loaded.rate_tables["r2"], tables["r2"])
+    np.testing.assert_array_equal(loaded.rates[1].gains, 2 * gains)
+    assert loaded.module.tail_delta.keys() == codec.tail_delta.keys()
+    assert all(torch.equal(loaded.module.tail_delta[name], given) for name, given in codec.tail_delta.items())
+
+
+def test_what_encoder_and_decoder_share_is_shared_again_after_loading(tmp_path):
+    deepcod = DeepCod(SHAPE, DeepCodSetting(4, 2))
+    key = CodecKey("net", "blocks.3", "deepcod", "c4-s2-l16")
+    with torch.no_grad():
+        deepcod.encoder.quantiser.centres.mul_(3)
+    save_codec(tmp_path, key, deepcod, {})
+    module: Codec = load_codec(tmp_path, key, SHAPE).module
+    assert module.encoder.quantiser is module.decoder.quantiser
+    assert torch.equal(module.encoder.quantiser.centres, deepcod.encoder.quantiser.centres)
+
+
+def test_a_file_from_when_a_codec_had_one_rate_is_read_as_huffman(tmp_path, codec):
+    path = save_codec(tmp_path, KEY, codec, TABLES)
+    tensors = {name: tensor.half() if name != "tables.huffman" else tensor for name, tensor in load_file(path).items()}
+    tensors["tables"] = tensors.pop("tables.huffman")
+    save_file(tensors, path)
+    loaded = load_codec(tmp_path, KEY, SHAPE)
+    assert list(loaded.rate_tables) == ["huffman"]
+    np.testing.assert_array_equal(loaded.rate_tables["huffman"], TABLES["huffman"])
+    assert [rate.name for rate in loaded.rates] == ["huffman", "jpeg-q50", "jpeg-q75", "jpeg-q95"]
+    assert {tensor.dtype for tensor in loaded.module.state_dict().values()} == {torch.float32, torch.int64}
 
 
 def test_nothing_but_the_codec_is_left_after_it_was_saved(tmp_path, codec):
@@ -64,7 +103,7 @@ def test_a_codec_that_cannot_be_written_leaves_the_old_one(tmp_path, codec, monk
 
     monkeypatch.setattr("cluster.codecs.weights.os.replace", full)
     with pytest.raises(CheckpointError, match="No space left") as caught:
-        save_codec(tmp_path, KEY, codec, TABLES + 1)
+        save_codec(tmp_path, KEY, codec, {})
     assert caught.value.mend
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
@@ -73,7 +112,7 @@ def test_a_codec_that_cannot_be_written_leaves_the_old_one(tmp_path, codec, monk
 def test_a_missing_codec_is_refused_with_the_command_that_trains_it(tmp_path):
     with pytest.raises(CheckpointError, match="no trained codec") as caught:
         load_codec(tmp_path, KEY, SHAPE)
-    assert "isthmus train --backbone net --point blocks.3 --setting c4-s2" in caught.value.mend
+    assert "isthmus train --backbone net --point blocks.3 --codec bottlenet --setting c4-s2" in caught.value.mend
 
 
 @pytest.mark.parametrize(
@@ -115,29 +154,10 @@ def test_a_backbone_without_codecs_is_refused_with_a_mend(tmp_path):
 def test_every_codec_that_ships_loads_at_its_point_and_has_usable_tables(lite0_cuts):
     for key in shipped_keys(SHIPPED, "efficientnet-lite0"):
         codec = load_codec(SHIPPED, key, lite0_cuts.point(key.point).shape)
-        assert codec.tables.shape == (codec.module.symbol_shape[0], 256)
-        assert HuffmanCoder(codec.tables).tables == codec.module.symbol_shape[0]
-
-
-def test_a_measurement_is_read_back_for_what_it_was_taken_of(tmp_path, codec):
-    save_codec(tmp_path, KEY, codec, TABLES)
-    path = save_measured(tmp_path, KEY, "subject", MEASURED)
-    assert path.name == "blocks.3.bottlenet-c4-s2.json"
-    assert load_measured(tmp_path, KEY, "subject") == MEASURED
-
-
-def test_a_measurement_of_other_weights_is_refused_with_the_command_that_measures(tmp_path, codec):
-    save_codec(tmp_path, KEY, codec, TABLES)
-    save_measured(tmp_path, KEY, "subject", MEASURED)
-    with pytest.raises(CheckpointError, match="other weights") as caught:
-        load_measured(tmp_path, KEY, "another subject")
-    assert "isthmus" in caught.value.mend
-
-
-def test_what_was_never_measured_is_refused_with_the_command_that_measures(tmp_path):
-    with pytest.raises(CheckpointError, match="nothing was measured") as caught:
-        load_measured(tmp_path, KEY, "subject")
-    assert "isthmus" in caught.value.mend
+        for rate in codec.rates:
+            if rate.coder == "huffman":
+                coder = HuffmanCoder(codec.rate_tables[rate.name])
+                assert (coder.tables, coder.alphabet) == (codec.module.symbol_shape[0], codec.module.alphabet)
 
 
 def test_a_damaged_file_is_no_trained_codec(tmp_path, codec):
@@ -152,13 +172,3 @@ def test_equal_weights_give_equal_files(tmp_path, codec):
     files = {save_codec(tmp_path / str(number), KEY, codec, TABLES).read_bytes() for number in range(4)}
 
     assert len(files) == 1
-
-
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"subject_sha256": "x", "measured": {"top1": 1}}'])
-def test_a_damaged_record_is_no_measurement(tmp_path, text):
-    path = KEY.path(tmp_path).with_suffix(".json")
-    path.parent.mkdir(parents=True)
-    path.write_text(text)
-
-    with pytest.raises(CheckpointError, match="no record"):
-        load_measured(tmp_path, KEY, "x")

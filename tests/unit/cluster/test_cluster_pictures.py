@@ -6,7 +6,7 @@ from PIL import Image
 
 from cluster import pictures
 from cluster.pictures import centre_crop, open_picture
-from cluster.training.pictures import LabelledPicture, find_labelled, find_pictures, random_crop
+from cluster.training.pictures import LabelledPicture, find_labelled, find_pictures
 from wire.errors import BadPicture, DataError
 
 
@@ -64,17 +64,6 @@ def test_the_crop_is_the_middle_of_the_picture(upright):
     picture = picture.swapaxes(0, 1).copy() if upright else picture
     crop = centre_crop(Image.fromarray(picture), resize=36, height=32, width=32)
     assert (crop == 200).all()
-
-
-def test_random_crops_are_the_same_for_the_same_seed_and_never_leave_the_picture():
-    picture = Image.effect_noise((50, 40), 60).convert("RGB")
-    first, second = (
-        [random_crop(picture, random, height=16, width=24) for _ in range(20)]
-        for random in (np.random.default_rng(1), np.random.default_rng(1))
-    )
-    np.testing.assert_array_equal(first, second)
-    assert {crop.shape for crop in first} == {(16, 24, 3)}
-    assert len({crop.tobytes() for crop in first}) == 20
 
 
 def test_pictures_are_found_at_any_depth_in_one_order_whatever_their_case(tmp_path):

@@ -7,9 +7,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from cluster.codecs.bottlenet import BottleNetSetting
 from cluster.codecs.weights import CodecKey, load_codec
-from cluster.training.trainer import TrainingPlan
+from cluster.training import loop
+from cluster.training.plan import TrainingPlan
+from cluster.training.trainer import split_rows
 from wire.errors import CheckpointError, DataError, SettingError, UnknownPoint
 from wire.huffman import HuffmanCoder
 
@@ -54,20 +55,39 @@ def test_another_seed_gives_other_weights(train, tmp_path):
     assert any(not torch.equal(one[name], two[name]) for name in one)
 
 
-@pytest.mark.parametrize("after", [5, 9, 13], ids=["first epoch", "second epoch", "third epoch"])
-def test_a_run_that_was_stopped_goes_on_and_ends_like_one_that_was_not(train, tmp_path, after):
+def stop_after(step):
     def stop(progress):
-        if progress.stage != "features" and progress.step >= after:
+        if progress.stage != "features" and progress.step >= step:
             raise Stopped
 
+    return stop
+
+
+@pytest.mark.parametrize("codec", ["bottlenet", "deepcod", "offload-autoencoder"])
+@pytest.mark.parametrize("average", [None, 0.9])
+def test_a_run_that_was_stopped_goes_on_and_ends_like_one_that_was_not(train, tmp_path, monkeypatch, codec, average):
+    monkeypatch.setattr(loop, "TELL_EVERY", 1)
+    plan = replace(PLAN, average=average)
     with pytest.raises(Stopped):
-        train(tmp_path / "stopped", plan=PLAN, listener=stop)
+        train(tmp_path / "stopped", codec=codec, plan=plan, listener=stop_after(11))
     assert not (tmp_path / "stopped" / "weights").exists()
 
     said = []
-    resumed = train(tmp_path / "stopped", plan=PLAN, listener=said.append)
+    resumed = train(tmp_path / "stopped", codec=codec, plan=plan, listener=said.append)
     assert "features" not in {progress.stage for progress in said}
-    assert said[0].step == after
+    assert said[0].step == 9  # the last epoch's end was step 8
+    assert_same_weights(resumed, train(tmp_path / "unbroken", codec=codec, plan=plan))
+
+
+def test_a_run_that_was_stopped_within_an_epoch_goes_on_from_the_last_save(train, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "TELL_EVERY", 1)
+    monkeypatch.setattr(loop, "SAVE_EVERY_S", 0.0)
+    with pytest.raises(Stopped):
+        train(tmp_path / "stopped", plan=PLAN, listener=stop_after(11))
+    said = []
+    resumed = train(tmp_path / "stopped", plan=PLAN, listener=said.append)
+    assert said[0].step == 11
+    monkeypatch.undo()
     assert_same_weights(resumed, train(tmp_path / "unbroken", plan=PLAN))
 
 
@@ -79,12 +99,16 @@ def test_a_finished_run_is_not_trained_again(train, tmp_path):
     assert all(torch.equal(second[name], first[name]) for name in first)
 
 
-@pytest.mark.parametrize("change", [{"plan": replace(PLAN, learning_rate=1e-4)}, {"setting": BottleNetSetting(5, 2)}])
+@pytest.mark.parametrize(
+    "change", [{"plan": replace(PLAN, learning_rate=1e-4)}, {"plan": replace(PLAN, views=5)}, {"setting": "c5-s2"}]
+)
 def test_a_run_folder_of_other_settings_is_refused(train, tmp_path, change):
     train(tmp_path, plan=PLAN)
+    said = []
     with pytest.raises(CheckpointError, match="other settings") as caught:
-        train(tmp_path, **{"plan": PLAN, **change})
+        train(tmp_path, **{"plan": PLAN, "listener": said.append, **change})
     assert "--run" in caught.value.mend
+    assert said == []
 
 
 def test_a_damaged_checkpoint_is_refused_with_a_way_out(train, tmp_path):
@@ -95,23 +119,28 @@ def test_a_damaged_checkpoint_is_refused_with_a_way_out(train, tmp_path):
     assert "remove it" in caught.value.mend
 
 
-def test_no_checkpoint_is_ever_half_written(train, tmp_path):
+def test_nothing_but_the_checkpoint_is_left_in_the_folder_of_a_run(train, tmp_path):
     train(tmp_path, plan=PLAN)
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {
-        "checkpoint.pt", "features.npy", "features.json", "logits.npy",
-    }  # fmt: skip
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["checkpoint.pt"]
 
 
-def test_a_broken_picture_is_passed_over(train, pictures, tmp_path):
-    broken = tmp_path / "broken.png"
-    broken.write_bytes(b"no picture")
-    paths = [pictures[0], broken, *pictures[1:], pictures[0]]
-    said = []
-    train(tmp_path, plan=PLAN, paths=paths, listener=said.append)
-    features = np.load(tmp_path / "run" / "features.npy")
-    assert len(features) == len(paths) * PLAN.views
-    assert np.abs(features).max(axis=(1, 2, 3)).min() > 0  # no row was left empty
-    assert max(progress.step for progress in said if progress.stage == "features") == 9 * PLAN.views
+def test_a_full_disk_stops_the_run_and_the_same_command_goes_on(train, tmp_path, monkeypatch):
+    save, calls = torch.save, []
+
+    def full(state, path):
+        calls.append(path)
+        if len(calls) == 3:
+            path.write_bytes(b"half a file")
+            raise OSError(28, "No space left on device")
+        save(state, path)
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(CheckpointError, match="No space left") as caught:
+        train(tmp_path / "full", plan=PLAN)
+    assert "the same command" in caught.value.mend
+    assert [path.name for path in (tmp_path / "full" / "run").iterdir()] == ["checkpoint.pt"]
+    monkeypatch.undo()
+    assert_same_weights(train(tmp_path / "full", plan=PLAN), train(tmp_path / "unbroken", plan=PLAN))
 
 
 def test_a_set_of_which_more_than_a_tenth_is_broken_is_refused(train, pictures, tmp_path):
@@ -121,22 +150,54 @@ def test_a_set_of_which_more_than_a_tenth_is_broken_is_refused(train, pictures, 
         train(tmp_path, plan=PLAN, paths=[*pictures, broken, broken])
 
 
+@pytest.mark.parametrize("codec", ["bottlenet", "deepcod"])
+def test_features_that_are_computed_anew_teach_almost_the_same(train, tmp_path, codec):
+    cached, live = (
+        load_file(train(tmp_path / str(recompute), codec=codec, plan=PLAN, recompute=recompute))
+        for recompute in (False, True)
+    )
+    assert not (tmp_path / "True" / "features").exists()
+    for name, tensor in cached.items():
+        if name.endswith("weight"):
+            assert torch.allclose(tensor.float(), live[name].float(), atol=0.05), name
+
+
+def test_features_that_do_not_fit_the_disk_are_computed_anew(train, tmp_path, monkeypatch):
+    monkeypatch.setattr("cluster.training.feature_cache.MARGIN_BYTES", 2**62)
+    assert train(tmp_path, plan=PLAN).is_file()
+    assert not (tmp_path / "features").exists()
+
+
+def test_a_single_picture_is_enough(train, pictures, tmp_path):
+    assert train(tmp_path, plan=PLAN, paths=pictures[:1]).is_file()
+
+
+def test_no_view_of_a_picture_that_is_held_out_is_trained_on():
+    trained, held_out = split_rows(40, 3)
+    assert held_out.tolist() == [0, 16, 32]
+    assert {row % 40 for row in trained}.isdisjoint({0, 16, 32})
+    assert len(trained) == 3 * 37
+
+
 def test_what_does_not_exist_or_does_not_fit_is_refused_before_anything_is_computed(train, tmp_path):
     with pytest.raises(UnknownPoint):
         train(tmp_path, point="nowhere")
     with pytest.raises(SettingError):
-        train(tmp_path, setting=BottleNetSetting(4, 5))
+        train(tmp_path, setting="c4-s5")
     with pytest.raises(SettingError):
         train(tmp_path, point="flatten")
+    with pytest.raises(SettingError):
+        train(tmp_path, codec="abacus")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_every_channel_has_a_table_that_can_code_every_symbol(toy, trained):
     codec = load_codec(trained.weights, CodecKey("toy", "stem", "bottlenet", "c4-s2"), (8, 16, 16))
-    assert (codec.tables.shape, codec.tables.dtype) == ((4, 256), np.uint16)
-    assert codec.tables.min() >= 1
-    assert codec.tables.max() <= 60_000
-    assert HuffmanCoder(codec.tables).alphabet == 256
+    tables = codec.rate_tables["huffman"]
+    assert (tables.shape, tables.dtype) == ((4, 256), np.uint16)
+    assert tables.min() >= 1
+    assert tables.max() <= 60_000
+    assert HuffmanCoder(tables).alphabet == 256
 
 
 def test_a_picture_of_another_shape_is_trained_on_like_any_other(train, tmp_path):
@@ -145,5 +206,4 @@ def test_a_picture_of_another_shape_is_trained_on_like_any_other(train, tmp_path
         path = tmp_path / f"{number}.png"
         Image.effect_noise(size, 50).save(path)
         paths.append(path)
-    train(tmp_path, plan=PLAN, paths=paths)
-    assert np.load(tmp_path / "run" / "features.npy").shape == (16, 8, 16, 16)
+    assert train(tmp_path, plan=PLAN, paths=paths).is_file()

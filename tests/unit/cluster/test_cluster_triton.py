@@ -9,6 +9,7 @@ from cluster.triton import server
 from cluster.triton.repository import NOOP_MODEL, PYTHON_MODEL, ModelSpec, model_config, write_model
 from cluster.triton.server import find_triton, triton_environment
 from wire.errors import TritonUnavailable
+from wire.tensor_form import TensorForm
 
 
 @pytest.fixture
@@ -16,9 +17,7 @@ def spec(tmp_path):
     graph = tmp_path / "bundle" / "cluster.onnx"
     graph.parent.mkdir()
     graph.write_bytes(b"a graph")
-    return ModelSpec(
-        name="abc-1-python-16", graph=graph, input_name="symbols", input_shape=(4, 8, 8), classes=10, max_batch=16
-    )
+    return ModelSpec(name="abc-1-python-16", graph=graph, form=TensorForm.symbols((4, 8, 8)), classes=10, max_batch=16)
 
 
 def test_the_config_says_the_tensors_the_batch_and_where_the_model_runs(spec):
@@ -30,6 +29,17 @@ def test_the_config_says_the_tensors_the_batch_and_where_the_model_runs(spec):
         'output [ { name: "probabilities" data_type: TYPE_FP32 dims: [ 10 ] } ]\n'
         "instance_group [ { count: 1 kind: KIND_CPU } ]\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("form", "line"),
+    [
+        (TensorForm.symbols((4, 8, 8), "float32"), 'name: "symbols" data_type: TYPE_FP32 dims: [ 4, 8, 8 ]'),
+        (TensorForm.pixels(32, 48), 'name: "pixels" data_type: TYPE_UINT8 dims: [ 32, 48, 3 ]'),
+    ],
+)
+def test_the_config_says_the_tensor_that_the_graph_takes(spec, form, line):
+    assert f"input [ {{ {line} }} ]\n" in model_config(replace(spec, form=form))
 
 
 def test_tritons_own_backend_and_a_gpu_are_a_word_each(spec):
