@@ -73,9 +73,13 @@ class Cuts:
 
     @property
     def points(self) -> tuple[Point, ...]:
-        """The points worth offering: of each run of equal work the last that is smallest; and both ends."""
+        """The points worth offering: of each run of equal work the last that is smallest; and both ends.
+
+        Of equally small tensors one with height and width goes before the vector that it is flattened to, since most
+        codecs make use of them.
+        """
         runs = groupby(self.every_point, key=lambda point: point.head_macs)
-        smallest = [min(reversed(list(run)), key=lambda point: point.raw_bytes) for _, run in runs]
+        smallest = [min(reversed(list(run)), key=_worth) for _, run in runs]
         ends = (self._points[INPUT], self._points[OUTPUT])
         inner = (point for point in smallest if point not in ends and point.head_macs and point.tail_macs)
         return (ends[0], *inner, ends[1])
@@ -109,6 +113,11 @@ class Cuts:
     @property
     def _result(self) -> fx.Node:
         return self._node_of[OUTPUT]
+
+
+def _worth(point: Point) -> tuple[int, bool]:
+    has_places = len(point.shape) == 3 and point.shape[1] * point.shape[2] > 1
+    return point.raw_bytes, not has_places
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,14 @@
 """The bitstream of one frame: a header of 12 bytes, then what the coder of the option made of it.
 
     byte 0      magic 0xB7
-    byte 1      version << 4 | coder
+    byte 1      version << 4 | wide << 3 | coder
     bytes 2-3   option id
-    bytes 4-5   channels
-    byte 6      height - 1
-    byte 7      width - 1
+    bytes 4-7   the shape, as one number
     bytes 8-11  CRC-32 of bytes 0-7 and the body
 
-All little-endian. Owns the header and the checksum; the bodies are the codings' own.
+All little-endian. A shape is 16 bits of channels, 8 of height - 1 and 8 of width - 1, the lowest first; where a side is
+over 256 the bit ``wide`` is set, and it is 10 bits of channels - 1, 11 of height - 1 and 11 of width - 1. Owns the
+header and the checksum; the bodies are the codings' own.
 """
 
 import struct
@@ -24,16 +24,21 @@ BITSTREAM_MAGIC: Final = 0xB7
 BITSTREAM_VERSION: Final = 1
 HEADER_BYTES: Final = 12
 MAX_CHANNELS: Final = 2**16 - 1
-MAX_SIDE: Final = 256
+NARROW_SIDE: Final = 256
+WIDE_CHANNELS: Final = 1024
+"""The most channels of a shape with a side over ``NARROW_SIDE``."""
+MAX_SIDE: Final = 2048
 
-_FIELDS = struct.Struct("<BBHHBB")
+_WIDE: Final = 0x8
+_CODER: Final = 0x7
+_FIELDS = struct.Struct("<BBHI")
 _CHECKSUM = struct.Struct("<I")
 
 Buffer = bytes | bytearray | memoryview
 
 
 class Coder(IntEnum):
-    """How the body of a bitstream is coded."""
+    """How the body of a bitstream is coded; three bits of the header."""
 
     HUFFMAN = 0
     JPEG = 1
@@ -53,18 +58,25 @@ class Header:
     shape: tuple[int, int, int]
 
 
+def can_hold(shape: tuple[int, int, int]) -> bool:
+    """Tell whether a header can say a shape (channels, height, width)."""
+    channels, height, width = shape
+    side = max(height, width)
+    most_channels = MAX_CHANNELS if side <= NARROW_SIDE else WIDE_CHANNELS
+    return min(shape) >= 1 and side <= MAX_SIDE and channels <= most_channels
+
+
 def wrap(header: Header, body: Buffer) -> bytes:
     """Put header and checksum before a body of bytes.
 
     Raises ValueError for a header that 12 bytes cannot hold.
     """
-    channels, height, width = header.shape
-    if not (1 <= channels <= MAX_CHANNELS and 1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
+    if not can_hold(header.shape):
         raise ValueError(f"a bitstream cannot have the shape {header.shape}")
     if not 0 <= header.option_id <= MAX_OPTION_ID:
         raise ValueError(f"a bitstream cannot have the option id {header.option_id}")
-    version_and_coder = BITSTREAM_VERSION << 4 | header.coder
-    fields = _FIELDS.pack(BITSTREAM_MAGIC, version_and_coder, header.option_id, channels, height - 1, width - 1)
+    wide, shape = _packed(header.shape)
+    fields = _FIELDS.pack(BITSTREAM_MAGIC, BITSTREAM_VERSION << 4 | wide | header.coder, header.option_id, shape)
     return b"".join((fields, _CHECKSUM.pack(zlib.crc32(body, zlib.crc32(fields))), body))
 
 
@@ -100,13 +112,13 @@ def peek(data: Buffer) -> Header:
     """
     if len(data) < HEADER_BYTES:
         raise TruncatedBitstream(f"a bitstream has a header of {HEADER_BYTES} bytes, and this is {len(data)} long")
-    magic, version_and_coder, option_id, channels, height_1, width_1 = _FIELDS.unpack_from(data)
+    magic, kind, option_id, shape = _FIELDS.unpack_from(data)
     if magic != BITSTREAM_MAGIC:
         raise CorruptBitstream(f"a bitstream begins with 0x{BITSTREAM_MAGIC:02x}, not 0x{magic:02x}")
     # Before the version is believed: a flipped bit must not send anyone to upgrade.
     if _checksum(data) != _CHECKSUM.unpack_from(data, _FIELDS.size)[0]:
         raise CorruptBitstream("the checksum of the bitstream does not hold")
-    version, coder = version_and_coder >> 4, version_and_coder & 0xF
+    version, wide, coder = kind >> 4, kind & _WIDE, kind & _CODER
     if version != BITSTREAM_VERSION:
         raise UnsupportedVersion(
             f"the bitstream has version {version} and this side reads version {BITSTREAM_VERSION}",
@@ -114,9 +126,27 @@ def peek(data: Buffer) -> Header:
         )
     if coder not in Coder.__members__.values():
         raise CorruptBitstream(f"the bitstream names a coder {coder} that does not exist")
-    if channels == 0:
-        raise CorruptBitstream("the bitstream has no channels")
-    return Header(Coder(coder), OptionId(option_id), (channels, height_1 + 1, width_1 + 1))
+    return Header(Coder(coder), OptionId(option_id), _unpacked(wide, shape))
+
+
+def _packed(shape: tuple[int, int, int]) -> tuple[int, int]:
+    """Give the bit ``wide`` and the number of a shape."""
+    channels, height, width = shape
+    if max(height, width) <= NARROW_SIDE:
+        return 0, channels | (height - 1) << 16 | (width - 1) << 24
+    return _WIDE, (channels - 1) | (height - 1) << 10 | (width - 1) << 21
+
+
+def _unpacked(wide: int, number: int) -> tuple[int, int, int]:
+    if not wide:
+        channels, height, width = number & 0xFFFF, (number >> 16 & 0xFF) + 1, (number >> 24) + 1
+        if channels == 0:
+            raise CorruptBitstream("the bitstream has no channels")
+        return channels, height, width
+    channels, height, width = (number & 0x3FF) + 1, (number >> 10 & 0x7FF) + 1, (number >> 21) + 1
+    if max(height, width) <= NARROW_SIDE:
+        raise CorruptBitstream("the bitstream says a small shape in the way of a wide one")
+    return channels, height, width
 
 
 def _checksum(data: Buffer) -> int:

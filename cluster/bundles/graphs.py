@@ -17,6 +17,7 @@ from torch import Tensor, fx, nn
 from torch.fx.experimental.optimization import fuse
 
 from cluster.backbones.registry import Backbone, Normalise
+from cluster.bundles.adapted_tail import adapted_tail
 from cluster.codecs.codec import Codec
 
 OPSET = 18
@@ -41,9 +42,13 @@ def export_head(backbone: Backbone, head: fx.GraphModule, codec: Codec, path: Pa
 
 
 def export_tail(codec: Codec, tail: fx.GraphModule, path: Path) -> None:
-    """Write the cluster graph of a codec: symbols to probabilities."""
+    """Write the cluster graph of a codec: symbols to probabilities.
+
+    Raises:
+        CheckpointError: the codec brings weights for the tail that do not fit it.
+    """
     symbols = torch.zeros(2, *codec.symbol_shape, dtype=codec.symbol_dtype)
-    stages = Classifier(codec.decoder, _fused(tail))
+    stages = Classifier(codec.decoder, adapted_tail(codec, tail))
     _export(stages, symbols, path, inputs="symbols", outputs="probabilities", batched=True)
 
 

@@ -18,20 +18,38 @@ def command() -> None:
 
 
 @command.command()
-@click.option("--backbone", default="efficientnet-lite0", show_default=True)
+@click.option("--backbone", default="efficientnet-lite0", show_default=True,
+              help="A name, NAME:CHECKPOINT, or package.module:function.")  # fmt: skip
 @click.option("--weights", type=click.Path(path_type=Path), default=None,
               help="Folder of trained codecs.  [default: those that ship]")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="[default: bundles/BACKBONE]")
 @click.option("--measure", "data", type=click.Path(path_type=Path), default=None,
-              help="Measure every option on this labelled set and record it beside the weights.")  # fmt: skip
-def build(*, backbone: str, weights: Path | None, out: Path | None, data: Path | None) -> None:
+              help="Measure every option on this labelled set and record it beside the weights.  "
+              "[default: take the rates that were measured]")  # fmt: skip
+@click.option("--input", "inputs", metavar="CODING", multiple=True, default=("jpeg-q75",), show_default=True,
+              help="How a frame itself may be sent: jpeg-q75, webp-q50, png or raw; may be repeated.")  # fmt: skip
+@click.option("--only", metavar="TEXT", multiple=True,
+              help="Take these codecs alone: POINT, CODEC, POINT/CODEC or POINT/CODEC/RATE, * for any; "
+              "may be repeated.")  # fmt: skip
+def build(
+    *,
+    backbone: str,
+    weights: Path | None,
+    out: Path | None,
+    data: Path | None,
+    inputs: tuple[str, ...],
+    only: tuple[str, ...],
+) -> None:
     """Turn a backbone and its trained codecs into a bundle."""
     from rich.progress import Progress
 
     from cluster.backbones.registry import load_backbone
     from cluster.bundles.builder import BundleBuilder
+    from cluster.bundles.input_coding import InputCoding
     from cluster.codecs.weights import SHIPPED
 
+    codings = tuple(dict.fromkeys(InputCoding.parse(text) for text in inputs))
+    loaded = load_backbone(backbone)
     with Progress(console=notes(), transient=True) as bar:
         tasks: dict[str, int] = {}
 
@@ -41,8 +59,8 @@ def build(*, backbone: str, weights: Path | None, out: Path | None, data: Path |
                 tasks[title] = bar.add_task(title, total=None)
             bar.advance(tasks[title], frames)  # type: ignore[arg-type]  # rich's TaskID is an int
 
-        builder = BundleBuilder(load_backbone(backbone), weights or SHIPPED, listener=show)
-        bundle = builder.build(out or Path("bundles") / backbone, data=data)
+        builder = BundleBuilder(loaded, weights or SHIPPED, listener=show)
+        bundle = builder.build(out or Path("bundles") / loaded.name, data=data, inputs=codings, only=only)
     output().print(
         f"wrote {bundle.directory}: {len(bundle.manifest.options)} options, digest {bundle.digest}", soft_wrap=True
     )

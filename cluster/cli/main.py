@@ -13,6 +13,7 @@ COMMANDS: Final = {
     "points": ("cluster.cli.points", "Show where a backbone can be cut, and what each cut costs."),
     "train": ("cluster.cli.train", "Train the codec of one partition point."),
     "bundle": ("cluster.cli.bundle", "Build, inspect and check bundles."),
+    "eval": ("cluster.cli.eval", "Measure every option of a bundle on labelled pictures."),
     "up": ("cluster.cli.up", "Start a cluster on this machine and serve a bundle."),
     "demo": ("cluster.cli.demo", "Stream a clip from two agents over a changing link."),
     "bench": ("cluster.cli.bench", "Measure Isthmus against its rivals."),

@@ -96,7 +96,11 @@ def load_codec(folder: Path, key: CodecKey, shape: tuple[int, ...]) -> TrainedCo
         CheckpointError: there is no such file, or it does not fit.
     """
     path = key.path(folder)
-    train = f"isthmus train --backbone {key.backbone} --point {key.point} --codec {key.codec} --setting {key.setting}"
+    # The name of a backbone does not say where its weights are, as resnet50:PATH does.
+    train = (
+        f"isthmus train --backbone SPEC --point {key.point} --codec {key.codec} --setting {key.setting}, "
+        f"where SPEC is what you load {key.backbone} by"
+    )
     if not path.is_file():
         raise CheckpointError(f"there is no trained codec {path.name} in {path.parent}", mend=f"train it: {train}")
     try:

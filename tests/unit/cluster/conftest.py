@@ -134,6 +134,7 @@ def trained(tmp_path_factory, train):
 
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory, toy, trained, labelled):
-    """The toy's bundle, measured on its evaluation set; the figures lie beside its weights."""
+    """The toy's bundle of Huffman codes, measured on its evaluation set; the figures lie beside its weights."""
     builder = BundleBuilder(toy, trained.weights, listener=lambda *_: None)
-    return builder.build(tmp_path_factory.mktemp("bundles") / "toy", data=labelled)
+    out = tmp_path_factory.mktemp("bundles") / "toy"
+    return builder.build(out, data=labelled, only=["stem/bottlenet/c4-s2"])

@@ -8,20 +8,14 @@ import pytest
 import torch
 
 from cluster.backbones.registry import Backbone, Normalise
-from cluster.bundles import builder
+from cluster.bundles import draft
 from cluster.bundles.builder import BundleBuilder
-from cluster.bundles.measure import Answer as Given
-from cluster.bundles.measure import Labelled, answer_sent, answer_whole, frames, measure
 from cluster.bundles.synthetic import SYNTHETIC_POINT, write_synthetic
 from cluster.codecs.weights import CodecKey, load_codec
 from cluster.points import Cuts
 from cluster.tensor_digest import tensor_digest
-from cluster.training.pictures import find_labelled
 from wire.bundle import Bundle
-from wire.codings import Float32Coding, RawCoding
 from wire.errors import BundleError, CheckpointError, DataError
-from wire.ids import OptionId
-from wire.tensor_form import TensorForm
 
 PIXELS = np.random.default_rng(9).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
 
@@ -57,9 +51,9 @@ def ready_graphs(bundle, monkeypatch):
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(bundle.directory / graph, path)
 
-    monkeypatch.setattr(builder, "export_head", lambda backbone, head, codec, path: copy(path))
-    monkeypatch.setattr(builder, "export_tail", lambda codec, tail, path: copy(path))
-    monkeypatch.setattr(builder, "export_whole", lambda backbone, path, *, batched: copy(path))
+    monkeypatch.setattr(draft, "export_head", lambda backbone, head, codec, path: copy(path))
+    monkeypatch.setattr(draft, "export_tail", lambda codec, tail, path: copy(path))
+    monkeypatch.setattr(draft, "export_whole", lambda backbone, path, *, batched: copy(path))
 
 
 def test_a_bundle_opens_from_both_sides_and_has_an_option_for_either_end_and_every_codec(bundle):
@@ -242,68 +236,6 @@ def test_any_change_of_a_weight_changes_the_digest_of_the_weights():
     with torch.no_grad():
         two.bias[0] += 1e-3
     assert tensor_digest(one.state_dict()) != tensor_digest(two.state_dict())
-
-
-def test_a_measurement_counts_right_answers_agreement_and_bytes():
-    labelled = [Labelled(np.full((1, 1, 3), number, np.uint8), label) for number, label in enumerate([0, 1, 2, 3])]
-    given = [Given((0, 9), 0), Given((1, 0), 100), Given((0, 2), 200), Given((0, 9), 300)]
-    whole = [Given((0, 1), 0), Given((1, 0), 0), Given((2, 0), 0), Given((0, 3), 0)]
-    calls = []
-    figures = measure(
-        lambda pixels: given[pixels[0, 0, 0]], labelled, dataset="d", whole=whole, on_frame=lambda: calls.append(1)
-    )
-    assert (figures.top1, figures.top1_drop, figures.agreement) == (0.5, 0.25, 0.75)
-    assert (figures.top5, figures.top5_drop) == (0.75, 0.25)
-    assert (figures.bytes_mean, figures.bytes_p95) == pytest.approx((150.0, 285.0))
-    assert (figures.pictures, len(calls)) == (4, 4)
-
-
-class Told:
-    """A graph that notes what it is given and answers with the mean of each colour."""
-
-    def __init__(self):
-        self.batches = []
-
-    def run(self, batch):
-        self.batches.append(batch)
-        return batch.mean(axis=(1, 2))
-
-
-def test_an_answer_is_of_what_arrives_best_class_first_and_counts_the_bytes(bundle):
-    graph, pixels = Told(), np.zeros((32, 32, 3), np.uint8)
-    pixels[..., 1], pixels[..., 2] = 200, 90
-    coding = bundle.coding(bundle.option(0))
-    given = answer_sent(coding, graph)(pixels)
-    assert given == Given((1, 2, 0), len(coding.encode(pixels)))
-    (batch,) = graph.batches
-    np.testing.assert_array_equal(batch[0], coding.decode(coding.encode(pixels)))
-    assert not np.array_equal(batch[0], pixels), "JPEG loses something"
-    assert answer_whole(graph)(pixels) == Given((1, 2, 0), 0)
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_an_answer_through_a_device_graph_sends_what_that_graph_gives(dtype):
-    form = TensorForm.symbols((1, 2, 3), np.dtype(dtype).name)
-    coding = (RawCoding if dtype == np.uint8 else Float32Coding)(OptionId(0), form)
-
-    class Device:
-        def run(self, batch):
-            assert batch.shape == (1, 4, 4, 3)
-            return np.array([[[[1, 2, 3], [4, 5, 6]]]], dtype)
-
-    class Cluster:
-        def run(self, batch):
-            assert (batch.shape, batch.dtype) == ((1, 1, 2, 3), dtype)
-            return batch.reshape(1, -1).astype(np.float32)
-
-    given = answer_sent(coding, Cluster(), device=Device())(np.zeros((4, 4, 3), np.uint8))
-    assert given == Given((5, 4, 3, 2, 1), 12 + form.size_bytes)
-
-
-def test_an_evaluation_set_becomes_frames_of_the_backbones_size(toy, labelled):
-    every = list(frames(find_labelled(labelled), toy.frame))
-    assert [frame.label for frame in every] == [0, 1, 2, 3, 0, 1, 2, 3]
-    assert {frame.pixels.shape for frame in every} == {(32, 32, 3)}
 
 
 def test_the_synthetic_bundle_opens_and_tells_red_from_blue_on_either_side(tmp_path):

@@ -112,7 +112,8 @@ def test_a_codec_that_cannot_be_written_leaves_the_old_one(tmp_path, codec, monk
 def test_a_missing_codec_is_refused_with_the_command_that_trains_it(tmp_path):
     with pytest.raises(CheckpointError, match="no trained codec") as caught:
         load_codec(tmp_path, KEY, SHAPE)
-    assert "isthmus train --backbone net --point blocks.3 --codec bottlenet --setting c4-s2" in caught.value.mend
+    assert "isthmus train --backbone SPEC --point blocks.3 --codec bottlenet --setting c4-s2" in caught.value.mend
+    assert "load net by" in caught.value.mend
 
 
 @pytest.mark.parametrize(

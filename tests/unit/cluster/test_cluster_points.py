@@ -176,7 +176,7 @@ def test_functions_and_methods_are_cut_like_modules():
     cuts = Cuts(module, torch.zeros(1, 3, 16, 16))
 
     assert names(cuts.every_point) == ["input", "conv", "relu", "max_pool2d", "view", "fc", "output"]
-    assert names(cuts.points) == ["input", "view", "output"]
+    assert names(cuts.points) == ["input", "max_pool2d", "output"]  # rather than its view as a vector
     assert_splits_exactly(cuts, module, torch.randn(3, 3, 16, 16))
 
 

@@ -25,7 +25,8 @@ headers = st.builds(
     Header,
     st.sampled_from(Coder),
     st.integers(0, 65535),
-    st.tuples(st.integers(1, 65535), st.integers(1, 256), st.integers(1, 256)),
+    st.tuples(st.integers(1, 65535), st.integers(1, 256), st.integers(1, 256))
+    | st.tuples(st.integers(1, 1024), st.integers(1, 2048), st.integers(1, 2048)),
 )
 
 
@@ -55,6 +56,21 @@ def test_the_header_bytes_stay_what_they_are():
     assert STREAM[:8] == bytes([0xB7, 0x10, 2, 1, 3, 0, 1, 3])
     assert wrap(Header(Coder.JPEG, 7, (3, 224, 160)), b"\xff\xd8").hex() == "b71107000300df9f25241e2bffd8"
     assert forged(BODY) == STREAM
+
+
+def test_the_header_bytes_of_a_wide_shape_stay_what_they_are():
+    stream = wrap(Header(Coder.PNG, 7, (3, 260, 300)), b"")
+    assert stream[:8].hex() == "b71d070002" + (259 << 2 | 299 << 13).to_bytes(3, "little").hex()
+    assert [wrap(Header(Coder.RAW, 1, shape), b"")[4:8].hex() for shape in ((1024, 2048, 2048), (1, 1, 257))] == [
+        "ffffffff",
+        "00000020",
+    ]
+
+
+def test_a_small_shape_in_the_way_of_a_wide_one_is_refused():
+    fields = bytes([0xB7, 0x1B, 2, 1]) + (2 | 1 << 10 | 255 << 21).to_bytes(4, "little")
+    with pytest.raises(CorruptBitstream, match="small shape"):
+        peek(fields + struct.pack("<I", zlib.crc32(fields)))
 
 
 def test_the_numbers_of_the_coders_stay_what_they_are():
@@ -128,8 +144,9 @@ def test_a_stream_of_another_coder_or_shape_is_refused_with_both():
     [
         Header(Coder.RAW, 1, (0, 1, 1)),
         Header(Coder.RAW, 1, (65536, 1, 1)),
-        Header(Coder.RAW, 1, (1, 257, 1)),
-        Header(Coder.RAW, 1, (1, 1, 257)),
+        Header(Coder.RAW, 1, (1, 2049, 1)),
+        Header(Coder.RAW, 1, (1, 1, 2049)),
+        Header(Coder.RAW, 1, (1025, 257, 1)),
         Header(Coder.RAW, 1, (1, 0, 1)),
         Header(Coder.RAW, 65536, (1, 1, 1)),
         Header(Coder.RAW, -1, (1, 1, 1)),

@@ -170,7 +170,7 @@ def test_smooth_symbols_survive_a_picture_tile_by_tile(coder):
 
 
 @pytest.mark.parametrize("coder", PICTURES)
-@pytest.mark.parametrize("side", [(1, 1), (7, 5), (224, 224), (256, 200)])
+@pytest.mark.parametrize("side", [(1, 1), (7, 5), (224, 224), (256, 200), (260, 260)])
 def test_pixels_survive_a_picture(coder, side):
     rows, columns = np.mgrid[0 : side[0], 0 : side[1]]
     pixels = np.stack([rows % 200, columns % 200, (rows + columns) // 3], axis=2).astype(np.uint8)

@@ -147,6 +147,13 @@ def test_an_option_of_every_coder_is_written_and_read_beside_others_of_its_graph
     assert load_manifest(dump_manifest(manifest)) == manifest
 
 
+def test_frames_may_be_larger_than_a_byte_counts():
+    options = [replace(option, id=number, shape=(3, 260, 300)) for number, option in enumerate((JPEG, JPEG))]
+    options[1] = replace(options[1], coder="raw", quality=None)
+    manifest = replace(MANIFEST, input=Input(260, 300, 320), options=tuple(options))
+    assert load_manifest(dump_manifest(manifest)) == manifest
+
+
 def test_options_that_give_one_cluster_graph_different_tensors_are_refused():
     real = replace(RANS, cluster_graph=SPLIT.cluster_graph)
     for other in (real, replace(SPLIT, id=3, shape=(12, 14, 13)), replace(JPEG, id=3, cluster_graph="cluster/0.onnx")):
@@ -206,7 +213,8 @@ def test_the_digest_is_the_sha256_of_the_bytes():
         with_option(replace(SPLIT, cluster_graph="device/0.onnx")),
         with_option(replace(SPLIT, device_graph="cluster/0.onnx")),
         with_option(replace(SPLIT, tables="device/0.onnx")),
-        with_option(replace(SPLIT, shape=(12, 257, 14))),
+        with_option(replace(SPLIT, shape=(12, 2049, 14))),
+        with_option(replace(SPLIT, shape=(1025, 257, 1))),
         with_option(replace(JPEG, id=3, shape=(1, 224, 224))),
         with_option(replace(JPEG, id=3, quality=None)),
         with_option(replace(JPEG, id=3, quality=0)),

@@ -1,0 +1,160 @@
+"""Options before they are measured, and the files that each of them needs.
+
+Owns what lies where in a bundle, and how the rates of several codecs at one point are named. Measures nothing.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from cluster.backbones.registry import Backbone
+from cluster.bundles.graphs import export_head, export_tail, export_whole
+from cluster.bundles.input_coding import InputCoding
+from cluster.codecs.codec import Codec, Rate
+from cluster.codecs.weights import CodecKey, TrainedCodec
+from cluster.points import INPUT, OUTPUT, Cuts
+from wire.errors import CheckpointError
+from wire.ids import OptionId, PointName
+from wire.manifest import Macs, Measured, Option
+
+HUFFMAN: Final = "huffman"
+TABLE_CODERS: Final = frozenset({"huffman", "rans"})
+UNMEASURED: Final = Measured(
+    dataset="none", pictures=0, top1=0.0, top1_drop=0.0, top5=0.0, top5_drop=0.0, agreement=0.0, bytes_mean=0.0,
+    bytes_p95=0.0,
+)  # fmt: skip
+
+Stage = Literal["export", "measure"]
+Listener = Callable[[Stage, str, int], None]
+"""Told what is being done, to which option, and how many frames more have been measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An option without a number and without figures, and what these are filed under.
+
+    ``rate`` is the codec's own name for it, and ``digest`` that of the codec's weights.
+    """
+
+    key: CodecKey
+    rate: str
+    digest: str
+    option: Option
+
+
+class Drafting:
+    """Exports graphs and writes tables into the folder of a bundle; the paths in the options are below it."""
+
+    def __init__(self, backbone: Backbone, cuts: Cuts, folder: Path, listener: Listener) -> None:
+        self._backbone, self._cuts, self._folder, self._listener = backbone, cuts, folder, listener
+
+    def inputs(self, codings: Sequence[InputCoding]) -> Iterator[Draft]:
+        """Draft the options that send the frame itself; they share the whole backbone as their cluster graph."""
+        cluster = f"{INPUT}/cluster.onnx"
+        frame = self._backbone.frame
+        for number, coding in enumerate(codings):
+            key = input_key(self._backbone, coding)
+            self._listener("export", str(key), 0)
+            if not number:
+                export_whole(self._backbone, self._folder / cluster, batched=True)
+            option = Option(
+                id=OptionId(0), point=INPUT, codec=key.codec, rate=key.setting, coder=coding.coder,
+                shape=(3, frame.height, frame.width), device_graph=None, cluster_graph=cluster, tables=None,
+                gains=None, quality=coding.quality, macs=Macs(0, 0, 0, self._cuts.point(INPUT).tail_macs),
+                measured=UNMEASURED,
+            )  # fmt: skip
+            yield Draft(key, key.setting, coding.coder, option)
+
+    def split(self, codec: TrainedCodec, names: dict[str, str]) -> Iterator[Draft]:
+        """Draft some rates of a codec, by its names for them and the bundle's; they share both its graphs.
+
+        Raises:
+            CheckpointError: the weights hold no tables for a rate that needs some, or do not fit the tail.
+        """
+        key, module = codec.key, codec.module
+        self._listener("export", str(key), 0)
+        head, tail = self._cuts.split(key.point)
+        place = f"{key.point}/{key.codec}-{key.setting}"
+        device, cluster = f"{place}/device.onnx", f"{place}/cluster.onnx"
+        export_head(self._backbone, head, module, self._folder / device)
+        export_tail(module, tail, self._folder / cluster)
+        point = self._cuts.point(key.point)
+        encoder, decoder = codec_macs(module, point.shape)
+        for rate in codec.rates:
+            if rate.name not in names:
+                continue
+            option = Option(
+                id=OptionId(0), point=PointName(key.point), codec=key.codec, rate=names[rate.name], coder=rate.coder,
+                shape=module.symbol_shape, device_graph=device, cluster_graph=cluster,
+                tables=self._tables(place, codec, rate), gains=self._gains(place, rate), quality=rate.quality,
+                macs=Macs(point.head_macs, encoder, decoder, point.tail_macs), measured=UNMEASURED,
+            )  # fmt: skip
+            yield Draft(key, rate.name, codec.digest, option)
+
+    def whole(self) -> Draft:
+        """Draft the option that sends nothing."""
+        key = whole_key(self._backbone)
+        self._listener("export", str(key), 0)
+        device = f"{OUTPUT}/device.onnx"
+        export_whole(self._backbone, self._folder / device, batched=False)
+        option = Option(
+            id=OptionId(0), point=OUTPUT, codec=key.codec, rate=key.setting, coder="none", shape=(1, 1, 1),
+            device_graph=device, cluster_graph=None, tables=None, gains=None, quality=None,
+            macs=Macs(self._cuts.point(OUTPUT).head_macs, 0, 0, 0), measured=UNMEASURED,
+        )  # fmt: skip
+        return Draft(key, key.setting, key.codec, option)
+
+    def _tables(self, place: str, codec: TrainedCodec, rate: Rate) -> str | None:
+        if rate.coder not in TABLE_CODERS:
+            return None
+        if rate.name not in codec.rate_tables:
+            raise CheckpointError(f"{codec.key} has no coder tables for the rate {rate.name}", mend="train it again")
+        path = f"{place}/{rate.name}.tables.npy"
+        np.save(self._folder / path, codec.rate_tables[rate.name])
+        return path
+
+    def _gains(self, place: str, rate: Rate) -> str | None:
+        if rate.gains is None:
+            return None
+        path = f"{place}/{rate.name}.gains.npy"
+        np.save(self._folder / path, rate.gains)
+        return path
+
+
+def input_key(backbone: Backbone, coding: InputCoding) -> CodecKey:
+    """Say what an option at the input is filed under."""
+    return CodecKey(backbone.name, INPUT, coding.coder, coding.rate)
+
+
+def whole_key(backbone: Backbone) -> CodecKey:
+    """Say what the option that sends nothing is filed under."""
+    return CodecKey(backbone.name, OUTPUT, "none", "whole")
+
+
+def option_rates(codec: TrainedCodec, codecs: Sequence[TrainedCodec]) -> dict[str, str]:
+    """Name the rates of one of several codecs as options, by the codec's own names.
+
+    The only rate of a codec, and one of Huffman codes, has the name of the setting. Another has its own, behind the
+    setting where the point has codecs of the same kind.
+    """
+    key = codec.key
+    kind = [other for other in codecs if (other.key.point, other.key.codec) == (key.point, key.codec)]
+    prefix = f"{key.setting}-" if len(kind) > 1 else ""
+    return {
+        rate.name: key.setting if rate.name == HUFFMAN or len(codec.rates) == 1 else f"{prefix}{rate.name}"
+        for rate in codec.rates
+    }
+
+
+def codec_macs(codec: Codec, shape: tuple[int, ...]) -> tuple[int, int]:
+    """Count the multiply-accumulates of encoder and decoder for one tensor of ``shape``."""
+    with FlopCounterMode(display=False) as encoder, torch.no_grad():
+        symbols = codec.encoder(torch.zeros(1, *shape))
+    with FlopCounterMode(display=False) as decoder, torch.no_grad():
+        codec.decoder(symbols)
+    return encoder.get_total_flops() // 2, decoder.get_total_flops() // 2

@@ -1,0 +1,63 @@
+"""Options whose frames come from one device graph, or from the frames themselves: the head runs once for all of them.
+
+Owns how options are run: through the bundle's own graphs and real bitstreams, as an agent and a replica do.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from cluster.evaluation.accuracy import Answers
+from cluster.evaluation.frames import Pixels
+from cluster.onnx_graph import Graph
+from wire.bundle import Bundle
+from wire.codings import Coding
+from wire.ids import OptionId
+from wire.manifest import Option
+
+
+class OptionGroup:
+    """Runs options that share ``device``, None where the frame's own pixels are coded.
+
+    ``codings`` and ``clusters`` are those of the options that send, by option and by graph.
+    """
+
+    def __init__(
+        self,
+        options: Sequence[Option],
+        device: Graph | None,
+        codings: Mapping[OptionId, Coding],
+        clusters: Mapping[str, Graph],
+    ) -> None:
+        self.options, self.device, self.codings, self.clusters = tuple(options), device, codings, clusters
+
+    @classmethod
+    def load(cls, options: Sequence[Option], device: Bundle, cluster: Bundle) -> "OptionGroup":
+        """Load the graphs of options that share a device graph, from both sides of their bundle.
+
+        Raises:
+            BundleError: a file cannot be used.
+        """
+        head = options[0].device_graph
+        graphs = dict.fromkeys(option.cluster_graph for option in options if option.cluster_graph)
+        return cls(
+            options,
+            Graph(device.path(head)) if head else None,
+            {option.id: cluster.coding(option) for option in options if option.cluster_graph},
+            {graph: Graph(cluster.path(graph)) for graph in graphs},
+        )
+
+    def answers(self, chunk: Pixels) -> Iterator[Answers]:
+        """Answer frames, uint8 (N, H, W, 3), with each option in turn.
+
+        The device takes one frame at a time, and so do the codings; the cluster graphs take them all at once.
+        """
+        given = chunk if self.device is None else np.concatenate([self.device.run(frame[None]) for frame in chunk])
+        for option in self.options:
+            if option.cluster_graph is None:
+                yield Answers.of(given)
+                continue
+            coding = self.codings[option.id]
+            bitstreams = [coding.encode(tensor) for tensor in given]
+            received = np.stack([coding.decode(bitstream) for bitstream in bitstreams])
+            yield Answers.of(self.clusters[option.cluster_graph].run(received), map(len, bitstreams))
