@@ -52,7 +52,7 @@ class HuffmanCoding(Coding):
     def __init__(self, option_id: OptionId, form: TensorForm, coder: HuffmanCoder) -> None:
         """Raise BundleError for tables that do not fit the channels."""
         self.form = form
-        self._header = Header(Coder.HUFFMAN, option_id, form.planes)
+        self._header = Header(Coder.HUFFMAN, option_id)
         self._coder = coder
         channels, height, width = form.planes
         if coder.tables not in (1, channels):
@@ -78,7 +78,7 @@ class RansCoding(Coding):
     def __init__(self, option_id: OptionId, form: TensorForm, coder: RansCoder, gains: Tensor) -> None:
         """Raise BundleError for gains or tables that do not fit the channels."""
         self.form = form
-        self._header = Header(Coder.RANS, option_id, form.planes)
+        self._header = Header(Coder.RANS, option_id)
         self._coder = coder
         self._peak = coder.levels - 1
         channels = form.planes[0]
@@ -112,7 +112,7 @@ class RawCoding(Coding):
 
     def __init__(self, option_id: OptionId, form: TensorForm) -> None:
         self.form = form
-        self._header = Header(Coder.RAW, option_id, form.planes)
+        self._header = Header(Coder.RAW, option_id)
 
     def encode(self, tensor: Tensor) -> bytes:
         """Write the bytes in the order of the axes."""
@@ -129,7 +129,7 @@ class Float32Coding(Coding):
 
     def __init__(self, option_id: OptionId, form: TensorForm) -> None:
         self.form = form
-        self._header = Header(Coder.FLOAT32, option_id, form.planes)
+        self._header = Header(Coder.FLOAT32, option_id)
 
     def encode(self, tensor: Tensor) -> bytes:
         """Write the numbers in the order of the axes."""

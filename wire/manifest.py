@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
-from wire.bitstream import MAX_CHANNELS
 from wire.errors import BundleError, WireError
 from wire.ids import BundleDigest, OptionField, PointField
 from wire.option_faults import option_faults, sharing_faults
@@ -92,7 +91,7 @@ class Option:
     codec: Name
     rate: Name
     coder: CoderName
-    shape: Annotated[tuple[Annotated[int, Range(1, MAX_CHANNELS)], ...], Length(3, least=3)]
+    shape: Annotated[tuple[Annotated[int, Range(1, 2**16)], ...], Length(3, least=3)]
     device_graph: FileName | None
     cluster_graph: FileName | None
     tables: FileName | None

@@ -6,7 +6,7 @@ Owns the rules of which coder needs what. Opens no file.
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
-from wire.bitstream import HEADER_BYTES, MAX_CHANNELS, MAX_SIDE, NARROW_SIDE, WIDE_CHANNELS, can_hold
+from wire.bitstream import HEADER_BYTES
 from wire.messages import MAX_BITSTREAM_BYTES
 
 if TYPE_CHECKING:
@@ -70,11 +70,6 @@ def _coder_faults(option: "Option") -> Iterator[str]:
 
 def _size_faults(option: "Option") -> Iterator[str]:
     channels, height, width = option.shape
-    if not can_hold((channels, height, width)):
-        yield (
-            f"has symbols of {channels}×{height}×{width}, and a bitstream holds up to "
-            f"{MAX_CHANNELS}×{NARROW_SIDE}×{NARROW_SIDE} or {WIDE_CHANNELS}×{MAX_SIDE}×{MAX_SIDE}"
-        )
     if channels * height * width > MAX_SYMBOLS:
         yield f"has {channels * height * width} symbols a frame, and may have {MAX_SYMBOLS}"
     sent_bytes = HEADER_BYTES + option.form.size_bytes

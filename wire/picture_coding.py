@@ -36,7 +36,7 @@ class PictureCoding(Coding):
     def __init__(self, option_id: OptionId, form: TensorForm, coder: Coder, quality: int | None) -> None:
         """Raise BundleError for symbols that no picture could hold."""
         self.form = form
-        self._header = Header(coder, option_id, form.planes)
+        self._header = Header(coder, option_id)
         self._grey = form.name == "symbols"
         self._height, self._width = tiled_size(form.shape) if self._grey else form.planes[1:]
         if max(self._height, self._width) > MAX_PICTURE_SIDE:

@@ -35,7 +35,7 @@ class TensorForm:
 
     @property
     def planes(self) -> tuple[int, int, int]:
-        """Channels, height and width, as a bitstream's header says them."""
+        """Channels, height and width, whichever comes first in the tensor."""
         if self.name == "pixels":
             height, width, channels = self.shape
         else:

@@ -150,7 +150,7 @@ def jpeg_frame(jpeg):
     """Make a frame of option 3 out of the bytes of a picture."""
 
     def make(picture=None):
-        bitstream = wrap(Header(Coder.JPEG, 3, (3, SIDE, SIDE)), jpeg() if picture is None else picture)
+        bitstream = wrap(Header(Coder.JPEG, 3), jpeg() if picture is None else picture)
         return frame(bitstream, option_id=3)
 
     return make
