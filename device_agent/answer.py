@@ -20,7 +20,7 @@ class Parts:
 
     ``wait`` from its due time to its start, ``device`` the head (or the whole network, if that was the
     plan), ``code`` the entropy coder, ``link`` the round trip less ``cluster``, ``local`` the device's own
-    answer after the plan failed.
+    answer after the plan failed. ``code``, ``link`` and ``cluster`` are of both looks, where there were two.
     """
 
     wait: float = 0.0
@@ -33,7 +33,11 @@ class Parts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameAnswer:
-    """The answer to one frame; ``option`` is what gave it, and ``planned`` what was tried first."""
+    """The answer to one frame; ``option`` is what gave it, and ``planned`` what was tried first.
+
+    ``looks`` is the number of exchanges that were begun, and ``sent_bytes`` is of all of them. Whatever a second look
+    gave is its option's answer: the second is part of that option, and in what is predicted and measured of it.
+    """
 
     frame: int
     unix_s: float
@@ -47,6 +51,7 @@ class FrameAnswer:
     parts: Parts
     predicted: Prediction
     sent_bytes: int
+    looks: int
     bandwidth_bytes_s: float | None
     slowdown: float
     overhead_s: float
@@ -90,6 +95,7 @@ class FrameAnswer:
                 "total": _ms(predicted.total_s),
             },
             "bytes": self.sent_bytes,
+            "looks": self.looks,
             "bandwidth_mbps": None if bandwidth is None else round(bandwidth * 8e-6, 3),
             "overhead_ms": _ms(self.overhead_s),
             "reasons": list(self.reasons),
@@ -107,6 +113,7 @@ class Tally:
     start_s: float | None = None
     by_option: Counter[str] = field(default_factory=Counter)
     fallbacks: Counter[str] = field(default_factory=Counter)
+    second_looks: int = 0
     overhead_s: float = 0.0
     latencies_s: deque[float] = field(default_factory=lambda: deque(maxlen=LATENCIES_KEPT))
 
@@ -116,6 +123,7 @@ class Tally:
         self.by_option[option_name(answer.option)] += 1
         if answer.fallback is not None:
             self.fallbacks[answer.fallback] += 1
+        self.second_looks += answer.looks > 1
         self.overhead_s += answer.overhead_s
         self.latencies_s.append(answer.latency_s)
 
@@ -130,6 +138,7 @@ class Tally:
             "unanswered": self.frames - self.answered,
             "by_option": dict(self.by_option),
             "fallbacks": dict(self.fallbacks),
+            "second_looks": self.second_looks,
             "late_dropped": late_dropped,
             "latency_ms": {"p50": _ms(p50_s), "p95": _ms(p95_s)},
             "agent_overhead_ms": _ms(self.overhead_s / self.answered) if self.answered else None,

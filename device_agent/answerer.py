@@ -1,4 +1,4 @@
-"""Answers one frame: plan, head, send, wait, and the device's own answer whenever that fails.
+"""Answers one frame: plan, head, send, wait, a second look at what is uncertain, the device's own answer at need.
 
 Owns the path of a frame through the agent; head and local answer run in the one worker thread.
 """
@@ -14,8 +14,9 @@ from device_agent.answer import FrameAnswer, Parts
 from device_agent.frame_feed import DueFrame
 from device_agent.head import Encoded, LocalAnswer
 from device_agent.loaded_bundle import LoadedBundle
-from device_agent.planner import Candidate, Decision, Policy, Snapshot, plan
-from device_agent.transport import NoReply, Reply, Transport
+from device_agent.look import Look, last_result, leaves_doubt
+from device_agent.planner import Candidate, Decision, Policy, Snapshot, plan, predict
+from device_agent.transport import NoReply, Transport
 from wire.manifest import Option
 
 FIRST_CLUSTER_S: Final = 0.01
@@ -61,7 +62,10 @@ class Answerer:
         self._slowdown = slowdown
 
     async def answer(self, due: DueFrame) -> FrameAnswer:
-        """Answer one frame, whatever happens to the link; raises BundleError if a graph cannot be run."""
+        """Answer one frame, whatever happens to the link; raises BundleError if a graph cannot be run.
+
+        When a second look fails, or there is no time for it, the first answer stands.
+        """
         begun_s = time.monotonic()
         planning_s = time.perf_counter()
         decision = plan(self._snapshot())
@@ -77,48 +81,64 @@ class Answerer:
         await self._work(self._loaded.head.prepare_local)
 
     async def _with_cluster(self, attempt: _Attempt) -> FrameAnswer:
-        option, due = attempt.planned, attempt.due
-        encoded = await self._work(lambda: self._loaded.head.encode(option, due.pixels))
-        if encoded.warm_s == 0:
-            self._loaded.costs.note_device(option.id, encoded.device_s + encoded.code_s)
+        planned, costs = attempt.planned, self._loaded.costs
+        looks = await self._looks(attempt)
+        if not any(look.encoded.warm_s for look in looks):
+            costs.note_device(planned.id, sum(look.device_s for look in looks))
+        result = last_result(looks)
+        if result is None:
+            return await self._fall_back(attempt, looks)
+        costs.note_sent(planned.id, sum(look.reply.sent_bytes for look in looks), len(looks))
+        top = self._loaded.name_top(result.labels, result.scores)
+        return self._made(attempt, where="cluster", top=top, parts=_parts(attempt, looks), looks=looks)
+
+    async def _looks(self, attempt: _Attempt) -> tuple[Look, ...]:
+        planned, head = attempt.planned, self._loaded.head
+        encoded = await self._work(lambda: head.encode(planned, attempt.due.pixels))
+        first = await self._look(attempt, planned, encoded)
+        second = self._second(attempt, first)
+        if second is None:
+            return (first,)
+        again = await self._work(lambda: head.encode_again(second, encoded))
+        # The first reply was heard within this frame, so what little time is left tells nothing of a dead link.
+        return first, await self._look(attempt, second, again, silent_since_s=attempt.begun_s)
+
+    async def _look(
+        self, attempt: _Attempt, option: Option, encoded: Encoded, *, silent_since_s: float | None = None
+    ) -> Look:
         sending_s = time.perf_counter()
         reply = await self._transport.exchange(
             option.point,
             option.id,
-            due.frame_id,
+            attempt.due.frame_id,
             encoded.bitstream,
-            until_s=attempt.begun_s + self._deadline_s,
+            until_s=self._until_s(attempt),
+            silent_since_s=silent_since_s,
         )
-        exchange_s = time.perf_counter() - sending_s
-        match reply:
-            case Reply():
-                self._loaded.costs.note_sent(option.id, reply.sent_bytes)
-                return self._answered(attempt, encoded, reply, exchange_s)
-            case NoReply():
-                return await self._fall_back(attempt, encoded, reply, exchange_s)
+        return Look(encoded, reply, time.perf_counter() - sending_s)
 
-    def _answered(self, attempt: _Attempt, encoded: Encoded, reply: Reply, exchange_s: float) -> FrameAnswer:
-        cluster_s = min(reply.result.timings.total_s, exchange_s)
-        return self._made(
-            attempt,
-            where="cluster",
-            top=self._loaded.name_top(reply.result.labels, reply.result.scores),
-            parts=_parts(attempt, encoded, link_s=exchange_s - cluster_s, cluster_s=cluster_s),
-            sent_bytes=reply.sent_bytes,
-            message_s=encoded.code_s + reply.message_s,
-        )
+    def _second(self, attempt: _Attempt, first: Look) -> Option | None:
+        """Give the option to ask again with, if the first answer leaves doubt and there is time to ask."""
+        second, reply = attempt.planned.second, first.reply
+        if second is None or isinstance(reply, NoReply) or not leaves_doubt(reply.result, second):
+            return None
+        option = self._loaded.bundle.option(second.option)
+        needed = predict(self._candidate(option), self._transport.link.view())
+        left_s = self._until_s(attempt) - time.monotonic()
+        if self._transport.down.is_set() or left_s < needed.link_s + needed.cluster_s:
+            return None
+        return option
 
-    async def _fall_back(self, attempt: _Attempt, encoded: Encoded, reply: NoReply, exchange_s: float) -> FrameAnswer:
+    async def _fall_back(self, attempt: _Attempt, looks: tuple[Look, ...]) -> FrameAnswer:
         begun_s = time.perf_counter()
         local = await self._local(attempt)
         return self._made(
             attempt,
             where="device",
             top=self._loaded.name_top(local.labels, local.scores),
-            parts=_parts(attempt, encoded, link_s=exchange_s, local_s=time.perf_counter() - begun_s),
-            fallback=reply.fallback,
-            sent_bytes=reply.sent_bytes,
-            message_s=encoded.code_s + reply.message_s,
+            parts=_parts(attempt, looks, local_s=time.perf_counter() - begun_s),
+            fallback=next((look.reply.fallback for look in looks if isinstance(look.reply, NoReply)), None),
+            looks=looks,
         )
 
     async def _alone(self, attempt: _Attempt) -> FrameAnswer:
@@ -146,8 +166,7 @@ class Answerer:
         top: tuple[tuple[str, float], ...],
         parts: Parts,
         fallback: str | None = None,
-        sent_bytes: int = 0,
-        message_s: float = 0.0,
+        looks: tuple[Look, ...] = (),
     ) -> FrameAnswer:
         unix_s, now_s = time.time(), time.monotonic()
         latency_s = now_s - attempt.due.due_s
@@ -163,12 +182,16 @@ class Answerer:
             latency_s=latency_s,
             parts=parts,
             predicted=attempt.decision.prediction,
-            sent_bytes=sent_bytes,
+            sent_bytes=sum(look.reply.sent_bytes for look in looks),
+            looks=len(looks),
             bandwidth_bytes_s=self._transport.link.bandwidth_bytes_s,
             slowdown=self._slowdown,
-            overhead_s=attempt.plan_s + message_s,
+            overhead_s=attempt.plan_s + sum(look.message_s for look in looks),
             reasons=attempt.decision.reasons,
         )
+
+    def _until_s(self, attempt: _Attempt) -> float:
+        return attempt.begun_s + self._deadline_s
 
     def _snapshot(self) -> Snapshot:
         link = None if self._transport.down.is_set() else self._transport.link.view()
@@ -185,6 +208,7 @@ class Answerer:
             sends=option.coder != "none",
             device_s=costs.device_s(option.id),
             bytes_mean=costs.sent_bytes(option.id),
+            looks=costs.looks(option.id),
             cluster_s=FIRST_CLUSTER_S if load is None else load.service_s + load.queue_s,
             served=self._transport.is_served(option.point),
         )
@@ -193,15 +217,13 @@ class Answerer:
         return await asyncio.get_running_loop().run_in_executor(self._worker, job)
 
 
-def _parts(
-    attempt: _Attempt, encoded: Encoded, *, link_s: float, cluster_s: float = 0.0, local_s: float = 0.0
-) -> Parts:
+def _parts(attempt: _Attempt, looks: tuple[Look, ...], *, local_s: float = 0.0) -> Parts:
     return Parts(
         wait=_wait_s(attempt),
-        device=encoded.device_s + encoded.warm_s,
-        code=encoded.code_s,
-        link=link_s,
-        cluster=cluster_s,
+        device=sum(look.encoded.device_s + look.encoded.warm_s for look in looks),
+        code=sum(look.encoded.code_s for look in looks),
+        link=sum(look.link_s for look in looks),
+        cluster=sum(look.cluster_s for look in looks),
         local=local_s,
     )
 

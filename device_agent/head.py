@@ -26,13 +26,15 @@ class Encoded:
     """One frame ready to be sent, and the seconds that head and coder took.
 
     ``device_s`` is what the head takes once it is warm, or the coder where there is no head; ``code_s`` is the coder
-    behind a head, and ``warm_s`` came on top, the first time only.
+    behind a head, and ``warm_s`` came on top, the first time only. ``symbols`` is what the head gave, as the option's
+    form has it, to be coded again; None where there is no head.
     """
 
     bitstream: bytes
     device_s: float
     code_s: float
     warm_s: float
+    symbols: Tensor | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +69,21 @@ class HeadRuntime:
         warm_s = self._warm(option, pixels)
         if option.device_graph is None:
             bitstream, device_s = self._timed(option, lambda: self._code(option, pixels[0]))
-            return Encoded(bitstream, device_s, 0.0, warm_s)
+            return Encoded(bitstream, device_s, 0.0, warm_s, None)
         graph = option.device_graph
         output, device_s = self._timed(option, lambda: self._sessions.run(graph, pixels))
         begun_s = time.perf_counter()
         bitstream = self._code(option, output)
-        return Encoded(bitstream, device_s, time.perf_counter() - begun_s, warm_s)
+        return Encoded(bitstream, device_s, time.perf_counter() - begun_s, warm_s, output)
+
+    def encode_again(self, option: Option, encoded: Encoded) -> Encoded:
+        """Code the symbols of a frame as another option of the same head, which does not run; raises BundleError."""
+        assert encoded.symbols is not None, "the manifest was checked: an option with a second has a head"
+        begun_s = time.perf_counter()
+        bitstream = self._code(option, encoded.symbols)
+        # No profile knows the coder alone, so a slower device is emulated from this very run.
+        time.sleep((self._slowdown - 1) * (time.perf_counter() - begun_s))
+        return Encoded(bitstream, 0.0, time.perf_counter() - begun_s, 0.0, encoded.symbols)
 
     def answer(self, pixels: Pixels) -> LocalAnswer:
         """Run the whole network on uint8 (1, H, W, 3); raises BundleError."""
@@ -106,9 +117,14 @@ class HeadRuntime:
             self._sessions.run(graph, pixels)
             self._warm_graphs.add(graph)
         if option.coder != "none":
-            self._code(option, self.bundle.coding(option).blank())
+            self._warm_coding(option)
+        if option.second is not None:
+            self._warm_coding(self.bundle.option(option.second.option))
         self._ready.add(option.id)
         return time.perf_counter() - begun_s
+
+    def _warm_coding(self, option: Option) -> None:
+        self._code(option, self.bundle.coding(option).blank())
 
     def _timed(self, option: Option, run: Callable[[], Made]) -> tuple[Made, float]:
         begun_s = time.perf_counter()

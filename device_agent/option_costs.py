@@ -1,4 +1,4 @@
-"""What each option costs on this device, as measured so far: seconds of device time, and bytes a frame."""
+"""What each option costs on this device, as measured so far: seconds of device time, bytes and looks a frame."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -10,6 +10,8 @@ WEIGHT: Final = 0.2
 """Weight of the newest sample in the moving means."""
 OUTLIER: Final = 3.0
 """A sample counts as at most this many times the mean: one stall must not banish an option for good."""
+SECOND_WEIGHT: Final = 0.05
+"""The same for the share of second looks: a frame has one or has none, so a mean of few frames would jump about."""
 MESSAGE_BYTES: Final = 90
 """What a ``Frame`` adds to its bitstream on the link, WebSocket and TCP headers included."""
 
@@ -19,8 +21,12 @@ class OptionCosts:
 
     def __init__(self, options: tuple[Option, ...], device_s: Mapping[OptionId, float]) -> None:
         self._device_s = {option.id: device_s.get(option.id, 0.0) for option in options}
+        self._second_share = {option.id: option.second.share for option in options if option.second is not None}
+        self._sending = frozenset(option.id for option in options if option.coder != "none")
         self._sent_bytes = {
-            option.id: 0.0 if option.coder == "none" else option.measured.bytes_mean + MESSAGE_BYTES
+            option.id: option.measured.bytes_mean + self.looks(option.id) * MESSAGE_BYTES
+            if option.id in self._sending
+            else 0.0
             for option in options
         }
 
@@ -29,16 +35,23 @@ class OptionCosts:
         return self._device_s[option_id]
 
     def sent_bytes(self, option_id: OptionId) -> float:
-        """Give the mean bytes of a message; 0 for the option that sends nothing."""
+        """Give the mean bytes of a frame's messages; 0 for the option that sends nothing."""
         return self._sent_bytes[option_id]
+
+    def looks(self, option_id: OptionId) -> float:
+        """Give the mean number of a frame's messages; 0 for the option that sends nothing."""
+        return 1.0 + self._second_share.get(option_id, 0.0) if option_id in self._sending else 0.0
 
     def note_device(self, option_id: OptionId, device_s: float) -> None:
         """Take the seconds that one warm run took."""
         _blend(self._device_s, option_id, device_s)
 
-    def note_sent(self, option_id: OptionId, sent_bytes: int) -> None:
-        """Take the bytes of one message."""
+    def note_sent(self, option_id: OptionId, sent_bytes: int, looks: int) -> None:
+        """Take the bytes and the number of one frame's messages."""
         _blend(self._sent_bytes, option_id, float(sent_bytes))
+        if option_id in self._second_share:
+            share = self._second_share[option_id]
+            self._second_share[option_id] = share + SECOND_WEIGHT * (looks - 1 - share)
 
 
 def _blend(means: dict[OptionId, float], option_id: OptionId, sample: float) -> None:

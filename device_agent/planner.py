@@ -34,7 +34,8 @@ class Candidate:
     """One option as it looks now: seconds and bytes a frame; ``served`` is false where the cluster cannot.
 
     ``device_s`` covers head and entropy coding. The option that runs the whole network on the device
-    has ``sends`` false, and neither bytes nor cluster time.
+    has ``sends`` false, and neither bytes nor cluster time. ``looks`` is the expected number of exchanges:
+    more than 1 where an uncertain answer is asked again. ``bytes_mean`` is of all of them, and ``cluster_s`` of one.
     """
 
     option_id: OptionId
@@ -44,6 +45,7 @@ class Candidate:
     device_s: float
     bytes_mean: float
     cluster_s: float
+    looks: float = 1.0
     served: bool = True
 
 
@@ -124,12 +126,13 @@ def predict(candidate: Candidate, link: LinkView | None) -> Prediction:
     """Predict one option: device + link + cluster, as DeepCOD's equation 14 has it.
 
     DeepCOD takes bytes / bandwidth for the link; we add ``base_s``, the round trip of a message of no
-    bytes, which for codes of a few hundred bytes is most of the time on the link.
+    bytes, which for codes of a few hundred bytes is most of the time on the link. A second look costs
+    that round trip and the time on the cluster once more.
     """
     if not candidate.sends or link is None:
         return Prediction(candidate.device_s, 0.0, 0.0)
-    link_s = link.base_s + candidate.bytes_mean / link.bandwidth_bytes_s
-    return Prediction(candidate.device_s, link_s, candidate.cluster_s)
+    link_s = candidate.looks * link.base_s + candidate.bytes_mean / link.bandwidth_bytes_s
+    return Prediction(candidate.device_s, link_s, candidate.looks * candidate.cluster_s)
 
 
 def plan(snapshot: Snapshot) -> Decision:

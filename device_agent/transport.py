@@ -109,9 +109,19 @@ class Transport:
         self.loads.update((load.point, load) for load in loads)
 
     async def exchange(
-        self, point: PointName, option_id: OptionId, frame_id: int, bitstream: bytes, *, until_s: float
+        self,
+        point: PointName,
+        option_id: OptionId,
+        frame_id: int,
+        bitstream: bytes,
+        *,
+        until_s: float,
+        silent_since_s: float | None = None,
     ) -> Reply | NoReply:
-        """Send one frame and wait for its result until ``until_s`` (monotonic clock); raises nothing."""
+        """Send one frame and wait for its result until ``until_s`` (monotonic clock); raises nothing.
+
+        If nothing is heard from ``silent_since_s`` until then, the link is taken to be down; the default is from now.
+        """
         begun_s = time.monotonic()
         try:
             async with asyncio.timeout(max(until_s - begun_s, 0.0)):
@@ -119,7 +129,7 @@ class Transport:
                 sent = await self._send(stream, option_id, frame_id, bitstream, until_s)
                 received = await sent.reply
         except TimeoutError:
-            return self._timed_out(frame_id, begun_s, until_s)
+            return self._timed_out(frame_id, begun_s if silent_since_s is None else silent_since_s, until_s)
         except ClusterUnreachable as error:
             return self._unsent(frame_id, "link_down", error)
         except IsthmusError as error:
@@ -287,16 +297,16 @@ class Transport:
             cluster_s = received.message.timings.total_s
             self.link.note_transfer(sent.sent_bytes, received.at_s - sent.sent_s, cluster_s)
 
-    def _timed_out(self, frame_id: int, begun_s: float, until_s: float) -> NoReply:
+    def _timed_out(self, frame_id: int, since_s: float, until_s: float) -> NoReply:
         sent = self._waiting.pop(frame_id, None)
-        silent = self.last_heard_s < begun_s
+        silent = self.last_heard_s < since_s
         if sent is not None:
             self._abandoned[frame_id] = sent
             if len(self._abandoned) > _ABANDONED_KEPT:
                 self._abandoned.popitem(last=False)
             if not silent or not self._confirmed:
                 self.link.note_late(sent.sent_bytes, time.perf_counter() - sent.sent_s)
-        if silent and until_s > begun_s:
+        if silent and until_s > since_s:
             self.mark_down("nothing was heard until the deadline")
         return NoReply("late", *((sent.sent_bytes, sent.pack_s) if sent is not None else ()))
 

@@ -12,11 +12,11 @@ from typing import Annotated, Any, Final, Literal
 
 from wire.errors import BundleError, WireError
 from wire.ids import BundleDigest, OptionField, PointField
-from wire.option_faults import option_faults, sharing_faults
+from wire.option_faults import option_faults, second_faults, sharing_faults
 from wire.records import Hex, Length, Range, from_plain, to_plain
 from wire.tensor_form import TensorForm
 
-MANIFEST_SCHEMA: Final = 2
+MANIFEST_SCHEMA: Final = 3
 MANIFEST_NAME: Final = "manifest.json"
 MAX_MANIFEST_BYTES: Final = 4 * 2**20
 
@@ -77,6 +77,19 @@ class Macs:
     tail: Operations
 
 
+@dataclass(frozen=True, slots=True)
+class Second:
+    """How an uncertain answer is asked again: the same symbols, sent once more as a finer option.
+
+    ``option`` names that option; it is sent when the first answer's best class leads the next one by less than
+    ``lead``, a difference of probabilities. ``share`` is the measured share of frames that were sent twice.
+    """
+
+    option: OptionField
+    lead: Fraction
+    share: Fraction
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
     """One thing that a device can choose for one frame: a partition point, a codec and a rate.
@@ -84,6 +97,7 @@ class Option:
     ``shape`` is (channels, height, width) of what the device graph gives; of the frame, where there is no device graph
     and its own pixels are coded, at the point ``input``; (1, 1, 1) for the coder none, where nothing is sent. Options
     may share graphs: on the device as different rates of one encoder, on the cluster if they give the graph the same.
+    With a ``second``, what was measured is of both looks together: answers, and the bytes of both bitstreams.
     """
 
     id: OptionField
@@ -99,6 +113,7 @@ class Option:
     quality: Annotated[int, Range(1, 100)] | None
     macs: Macs
     measured: Measured
+    second: Second | None = None
 
     @property
     def form(self) -> TensorForm:
@@ -201,6 +216,7 @@ def _faults(manifest: Manifest) -> Iterator[str]:
         for fault in option_faults(option, manifest.input, sides):
             yield f"option {option.id} {fault}"
     yield from sharing_faults(manifest.options)
+    yield from second_faults(manifest.options)
 
 
 def _input_faults(expected: Input) -> Iterator[str]:

@@ -10,7 +10,7 @@ from wire.bitstream import HEADER_BYTES
 from wire.messages import MAX_BITSTREAM_BYTES
 
 if TYPE_CHECKING:
-    from wire.manifest import FileSide, Input, Option
+    from wire.manifest import FileSide, Input, Option, Second
 
 MAX_SYMBOLS: Final = 2**22
 """The most that one frame may be coded as, so that no decoder takes more memory than 16 MiB of float32."""
@@ -53,6 +53,34 @@ def sharing_faults(options: "tuple[Option, ...]") -> Iterator[str]:
                 f"{other.form.name} {other.form.dtype} {other.form.shape} and "
                 f"{option.form.name} {option.form.dtype} {option.form.shape}"
             )
+
+
+def second_faults(options: "tuple[Option, ...]") -> Iterator[str]:
+    """Tell which options cannot be asked again as they say."""
+    by_id = {option.id: option for option in options}
+    for option in options:
+        if option.second is None:
+            continue
+        finer = by_id.get(option.second.option)
+        if finer is None:
+            yield f"option {option.id} has the second {option.second.option}, and there is no such option"
+            continue
+        for fault in _pair_faults(option, option.second, finer):
+            yield f"option {option.id} {fault}"
+
+
+def _pair_faults(option: "Option", second: "Second", finer: "Option") -> Iterator[str]:
+    if finer.id == option.id:
+        yield "is its own second"
+    if second.lead == 0:
+        yield "has a second and the lead 0, which no answer falls short of"
+    if option.device_graph is None or option.cluster_graph is None:
+        yield "has a second, and needs a device graph whose symbols can be coded again for the cluster"
+    for name in ("point", "device_graph", "cluster_graph"):
+        if getattr(finer, name) != getattr(option, name):
+            yield f"has the second {finer.id}, which has another {name.replace('_', ' ')}"
+    if finer.second is not None:
+        yield f"has the second {finer.id}, which has a second itself"
 
 
 def _coder_faults(option: "Option") -> Iterator[str]:

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -19,6 +20,8 @@ from test_agent_tiny_cluster import (
 )
 from websockets.asyncio.server import ServerConnection
 
+from wire.ids import OptionId
+from wire.manifest import Second
 from wire.messages import Frame, GoAway, pack
 
 pytestmark = pytest.mark.service
@@ -164,6 +167,53 @@ async def test_a_refused_frame_is_answered_alone_and_says_so(cluster: Cluster, p
     assert run.answers[2]["label"] == "label 0"
     assert run.summary["fallbacks"] == {"refused:overloaded": 1}
     assert not run.events("link.down")
+
+
+@pytest.fixture
+def twice_cluster(tmp_path: Path) -> Cluster:
+    return Cluster(write_bundle(tmp_path / "twice", second=Second(OptionId(4), lead=0.5, share=0.5)))
+
+
+async def test_an_uncertain_answer_is_asked_again_with_more_bytes(
+    twice_cluster: Cluster, pictures: Path, cache: Path
+) -> None:
+    async def be_sure_at_last(own: Cluster, socket: ServerConnection, point: str, frame: Frame) -> None:
+        own.bundle.coding(own.bundle.option(frame.option_id)).decode(frame.bitstream)
+        result = result_of(frame, point)
+        if frame.option_id == 4:
+            result = replace(result, labels=(9, 3), scores=(0.9, 0.05))
+        await socket.send(pack(result))
+
+    twice_cluster.on_frame = be_sure_at_last
+    async with running(twice_cluster):
+        run = await run_agent(twice_cluster.url, pictures, cache, "--policy", "fixed:shallow/r1", *FAST)
+    assert run.code == 0, run.stderr
+    assert {(line["label"], line["looks"], line["option"], line["fallback"]) for line in run.answers} == {
+        ("label 9", 2, 1, None)
+    }
+    assert [(frame.frame_id, frame.option_id) for frame in twice_cluster.frames][:4] == [(0, 1), (0, 4), (1, 1), (1, 4)]
+    assert (run.summary["second_looks"], run.summary["by_option"]) == (6, {"shallow/r1": 6})
+
+
+async def test_a_second_look_that_comes_to_nothing_costs_no_answer(
+    twice_cluster: Cluster, pictures: Path, cache: Path
+) -> None:
+    async def spoil_the_second(own: Cluster, socket: ServerConnection, point: str, frame: Frame) -> None:
+        if frame.option_id == 1:
+            await answer(own, socket, point, frame)
+        elif frame.frame_id == 1:
+            await socket.send(pack(reject_of(frame.frame_id, "deadline_exceeded")))
+        elif frame.frame_id == 2:
+            socket.transport.abort()
+
+    twice_cluster.on_frame = spoil_the_second
+    async with running(twice_cluster):
+        run = await run_agent(
+            twice_cluster.url, pictures, cache, "--policy", "fixed:shallow/r1", *FAST, "--deadline-ms", "300"
+        )
+    assert [line["looks"] for line in run.answers] == [2] * 6
+    assert {(line["where"], line["label"], line["fallback"]) for line in run.answers} == {("cluster", "label 7", None)}
+    assert run.summary["fallbacks"] == {}
 
 
 async def test_a_cut_socket_costs_one_remote_answer(cluster: Cluster, pictures: Path, cache: Path) -> None:

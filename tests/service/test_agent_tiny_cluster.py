@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,18 @@ from websockets.http11 import Request, Response
 
 from wire.bundle import Bundle
 from wire.ids import PointName
-from wire.manifest import FileEntry, Input, Macs, Manifest, Measured, Option, digest_of, dump_manifest
+from wire.manifest import (
+    MANIFEST_SCHEMA,
+    FileEntry,
+    Input,
+    Macs,
+    Manifest,
+    Measured,
+    Option,
+    Second,
+    digest_of,
+    dump_manifest,
+)
 from wire.messages import Frame, Hello, LoadSignal, Reject, Result, Timings, Welcome, pack, unpack
 from wire.records import to_plain
 
@@ -68,8 +79,8 @@ def _graph(nodes: list[Any], output: Any, constants: list[Any] | None = None) ->
     return model.SerializeToString()
 
 
-def write_bundle(folder: Path, *, created_by: str = "tests") -> Bundle:
-    """Write a whole bundle with the points input, shallow, deep and output."""
+def write_bundle(folder: Path, *, created_by: str = "tests", second: Second | None = None) -> Bundle:
+    """Write a whole bundle with the points input, shallow, deep and output; with a ``second``, shallow/r1 has it."""
     tables = io.BytesIO()
     np.save(tables, np.full((3, 256), 5, np.uint16))
     contents: dict[str, tuple[bytes, Any]] = {
@@ -87,7 +98,7 @@ def write_bundle(folder: Path, *, created_by: str = "tests") -> Bundle:
         FileEntry(name, hashlib.sha256(data).hexdigest(), len(data), side) for name, (data, side) in contents.items()
     )
     manifest = Manifest(
-        schema=2,
+        schema=MANIFEST_SCHEMA,
         backbone="tiny",
         created_by=created_by,
         input=Input(SIDE, SIDE, 36),
@@ -95,9 +106,10 @@ def write_bundle(folder: Path, *, created_by: str = "tests") -> Bundle:
         baseline_top1=0.5,
         options=(
             option_of(0, "input", "jpeg", (3, SIDE, SIDE), 900.0),
-            option_of(1, "shallow", "huffman", (3, 8, 8), 204.0, head="shallow/head.onnx"),
+            replace(option_of(1, "shallow", "huffman", (3, 8, 8), 204.0, head="shallow/head.onnx"), second=second),
             option_of(2, "deep", "huffman", (3, 2, 2), 24.0, head="deep/head.onnx"),
             option_of(3, "output", "none", (1, 1, 1), 0.0, head="whole.onnx"),
+            *([] if second is None else [finer_option(second)]),
         ),
         files=files,
     )
@@ -135,6 +147,12 @@ def option_of(
         macs=Macs(1, 1, 1, 1),
         measured=measured,
     )
+
+
+def finer_option(second: Second) -> Option:
+    """Give shallow/r2, which sends the same symbols as they are."""
+    own = option_of(second.option, "shallow", "raw", (3, 8, 8), 204.0, head="shallow/head.onnx")
+    return replace(own, rate="r2")
 
 
 def load_of(point: str) -> LoadSignal:

@@ -63,7 +63,7 @@ def real_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
         for path in folder.iterdir()
     )
     manifest = Manifest(
-        schema=2, backbone="means", created_by="tests", input=Input(8, 8, 8), labels="labels.txt", baseline_top1=0.0,
+        schema=3, backbone="means", created_by="tests", input=Input(8, 8, 8), labels="labels.txt", baseline_top1=0.0,
         options=(FLOAT32, RANS), files=files,
     )  # fmt: skip
     (folder / "manifest.json").write_bytes(dump_manifest(manifest))

@@ -4,6 +4,7 @@ import pytest
 
 from device_agent.answer import FrameAnswer, Parts, Tally, as_line
 from device_agent.planner import Prediction
+from device_agent.screen import TableReport
 from wire.ids import OptionId, PointName
 from wire.manifest import Macs, Measured, Option
 
@@ -37,7 +38,9 @@ def option(number: int, point: str) -> Option:
     )
 
 
-def answer(*, fallback: str | None = None, latency_s: float = 0.025, slowdown: float = 1.0) -> FrameAnswer:
+def answer(
+    *, fallback: str | None = None, latency_s: float = 0.025, slowdown: float = 1.0, looks: int = 1
+) -> FrameAnswer:
     return FrameAnswer(
         frame=4,
         unix_s=1000.025,
@@ -51,6 +54,7 @@ def answer(*, fallback: str | None = None, latency_s: float = 0.025, slowdown: f
         parts=Parts(wait=0.001, device=0.01, link=0.005),
         predicted=Prediction(0.01, 0.004, 0.002),
         sent_bytes=512,
+        looks=looks,
         bandwidth_bytes_s=125_000.0,
         slowdown=slowdown,
         overhead_s=0.0005,
@@ -76,6 +80,7 @@ def test_an_answer_is_one_json_line_in_milliseconds_and_megabits() -> None:
     }
     assert plain["predicted_ms"] == {"device": 10.0, "link": 4.0, "cluster": 2.0, "total": 16.0}
     assert (plain["bytes"], plain["bandwidth_mbps"], plain["emulated_slowdown"]) == (512, 1.0, None)
+    assert plain["looks"] == 1
 
 
 def test_a_fallback_names_what_answered_and_what_was_planned() -> None:
@@ -95,8 +100,28 @@ def test_the_summary_counts_options_fallbacks_and_percentiles() -> None:
     assert (plain["frames"], plain["answered"], plain["unanswered"], plain["late_dropped"]) == (4, 4, 0, 2)
     assert plain["by_option"] == {"blocks.2/r": 3, "output/r": 1}
     assert plain["fallbacks"] == {"link_down": 1}
+    assert plain["second_looks"] == 0
     assert plain["latency_ms"]["p50"] == pytest.approx(20.0)
     assert (plain["agent_overhead_ms"], plain["rss_mb"]) == (0.5, 90.0)
+
+
+def test_the_summary_counts_the_frames_that_were_looked_at_twice() -> None:
+    tally = Tally()
+    for looks in (1, 2, 0, 2):
+        tally.frames += 1
+        tally.note(answer(looks=looks))
+    assert tally.as_plain(late_dropped=0, rss_mb=None)["second_looks"] == 2
+
+
+@pytest.mark.parametrize(("looks", "said"), [([1, 1], 0), ([1, 2], 1)])
+def test_the_table_speaks_of_second_looks_once_there_are_some(
+    looks: list[int], said: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = TableReport()
+    for count in looks:
+        table.frame(answer(looks=count))
+    table.summary({"event": "summary"})
+    assert " ".join(capsys.readouterr().out.split()).count("1 looked at twice") == said
 
 
 def test_a_run_without_frames_has_a_summary_too() -> None:

@@ -1,4 +1,5 @@
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,10 +8,21 @@ from device_agent.addresses import ServerAddress
 from device_agent.bundle_cache import BundleCache
 from device_agent.bundle_finder import BundleFinder
 from device_agent.device_profile import ProfileStore
-from device_agent.option_costs import MESSAGE_BYTES, OptionCosts
+from device_agent.option_costs import MESSAGE_BYTES, SECOND_WEIGHT, OptionCosts
 from wire.errors import BundleError, ClusterUnreachable
 from wire.ids import BundleDigest, OptionId, PointName
-from wire.manifest import FileEntry, Input, Macs, Manifest, Measured, Option, digest_of, dump_manifest
+from wire.manifest import (
+    MANIFEST_SCHEMA,
+    FileEntry,
+    Input,
+    Macs,
+    Manifest,
+    Measured,
+    Option,
+    Second,
+    digest_of,
+    dump_manifest,
+)
 
 SERVER = ServerAddress("host", 8765)
 MEASURED = Measured(
@@ -50,7 +62,7 @@ class FakeCluster:
             FileEntry(name, hashlib.sha256(data).hexdigest(), len(data), "both") for name, data in FILES.items()
         )
         manifest = Manifest(
-            schema=2,
+            schema=MANIFEST_SCHEMA,
             backbone="tiny",
             created_by="tests",
             input=Input(8, 8, 8),
@@ -192,3 +204,33 @@ def test_one_stall_does_not_banish_an_option() -> None:
     costs = OptionCosts((WHOLE,), {OptionId(0): 0.010})
     costs.note_device(OptionId(0), 5.0)
     assert costs.device_s(OptionId(0)) == pytest.approx(0.014)
+
+
+ONCE = replace(WHOLE, id=OptionId(1), coder="raw", cluster_graph="tail.onnx")
+TWICE = replace(ONCE, id=OptionId(2), second=Second(ONCE.id, lead=0.2, share=0.4))
+
+
+def test_an_option_with_a_second_begins_with_its_measured_share_and_a_message_for_each_look() -> None:
+    costs = OptionCosts((WHOLE, ONCE, TWICE), {})
+    assert [costs.looks(option.id) for option in (WHOLE, ONCE, TWICE)] == [0.0, 1.0, 1.4]
+    assert costs.sent_bytes(ONCE.id) == 100 + MESSAGE_BYTES
+    assert costs.sent_bytes(TWICE.id) == pytest.approx(100 + 1.4 * MESSAGE_BYTES)
+
+
+def test_the_share_of_second_looks_follows_the_frames_in_both_directions() -> None:
+    costs = OptionCosts((ONCE, TWICE), {})
+    costs.note_sent(TWICE.id, 500, looks=2)
+    assert costs.looks(TWICE.id) == pytest.approx(1.4 + SECOND_WEIGHT * 0.6)
+    for _ in range(200):
+        costs.note_sent(TWICE.id, 200, looks=1)
+    assert costs.looks(TWICE.id) == pytest.approx(1.0, abs=1e-3)
+    assert costs.sent_bytes(TWICE.id) == pytest.approx(200)
+    for _ in range(200):
+        costs.note_sent(TWICE.id, 500, looks=2)
+    assert costs.looks(TWICE.id) == pytest.approx(2.0, abs=1e-3)
+
+
+def test_an_option_without_a_second_has_one_look_for_ever() -> None:
+    costs = OptionCosts((ONCE,), {})
+    costs.note_sent(ONCE.id, 150, looks=1)
+    assert costs.looks(ONCE.id) == 1.0

@@ -12,7 +12,7 @@ from device_agent.head import HeadRuntime
 from wire.bundle import Bundle
 from wire.errors import BundleError
 from wire.ids import OptionId, PointName
-from wire.manifest import FileEntry, Input, Macs, Manifest, Measured, Option, digest_of
+from wire.manifest import MANIFEST_SCHEMA, FileEntry, Input, Macs, Manifest, Measured, Option, Second, digest_of
 from wire.rans_tables import integer_tables
 
 SIDE = 8
@@ -82,8 +82,8 @@ def make_head(tmp_path):
             FileEntry(name, hashlib.sha256(data).hexdigest(), len(data), "both") for name, data in FILES.items()
         )
         manifest = Manifest(
-            schema=2, backbone="tiny", created_by="tests", input=Input(SIDE, SIDE, SIDE), labels="labels.txt",
-            baseline_top1=0.0, options=options, files=entries,
+            schema=MANIFEST_SCHEMA, backbone="tiny", created_by="tests", input=Input(SIDE, SIDE, SIDE),
+            labels="labels.txt", baseline_top1=0.0, options=options, files=entries,
         )  # fmt: skip
         return HeadRuntime(Bundle(tmp_path, manifest, digest_of(b""), "device"), threads=1)
 
@@ -134,6 +134,40 @@ def test_options_that_share_a_graph_share_its_session_and_its_warm_up(head, monk
         head.warm(option, PIXELS)
     assert asked == [("prepare", "real.onnx"), ("run", "real.onnx")]
     assert head.encode(COARSE, PIXELS).warm_s == 0.0
+
+
+def test_symbols_are_coded_again_as_a_finer_option_without_the_head(make_head, monkeypatch):
+    twice = replace(COARSE, second=Second(FINE.id, 0.25, 0.3))
+    head = make_head(twice, FINE, WHOLE)
+    first = head.encode(twice, PIXELS)
+    runs = []
+    monkeypatch.setattr(head._sessions, "run", lambda graph, pixels: runs.append(graph))
+    second = head.encode_again(FINE, first)
+    assert not runs
+    assert second.bitstream == make_head(FINE, WHOLE).encode(FINE, PIXELS).bitstream != first.bitstream
+    assert (second.device_s, second.warm_s) == (0.0, 0.0)
+    assert second.code_s > 0.0
+
+
+def test_an_option_is_made_ready_together_with_its_second(make_head, monkeypatch):
+    twice = replace(COARSE, second=Second(FINE.id, 0.25, 0.3))
+    head = make_head(twice, FINE, WHOLE)
+    coded = []
+    code = head._code
+    monkeypatch.setattr(head, "_code", lambda option, tensor: (coded.append(option.id), code(option, tensor))[1])
+    head.warm(twice, PIXELS)
+    assert coded == [COARSE.id, FINE.id]
+
+
+def test_a_slower_device_codes_again_as_slowly(make_head, monkeypatch):
+    twice = replace(COARSE, second=Second(FINE.id, 0.25, 0.3))
+    head = make_head(twice, FINE, WHOLE)
+    first = head.encode(twice, PIXELS)
+    slept_s = []
+    monkeypatch.setattr("device_agent.head.time.sleep", slept_s.append)
+    head._slowdown = 3.0
+    own_s = head.encode_again(FINE, first).code_s
+    assert 0.0 < slept_s[0] / 2 < own_s
 
 
 def test_the_profile_has_every_option_that_the_device_can_choose(head):

@@ -67,7 +67,7 @@ def bundle(tmp_path_factory):
     for name, (data, _) in contents.items():
         (folder / name).write_bytes(data)
     manifest = Manifest(
-        schema=2, backbone="b", created_by="test", input=Input(SIDE, SIDE, 36), labels="labels.txt",
+        schema=3, backbone="b", created_by="test", input=Input(SIDE, SIDE, 36), labels="labels.txt",
         baseline_top1=1.0, options=OPTIONS,
         files=tuple(
             FileEntry(name, hashlib.sha256(data).hexdigest(), len(data), side)

@@ -86,7 +86,7 @@ def make_bundle(directory, *, options=OPTIONS, **changes):
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
         (directory / name).write_bytes(data)
     manifest = Manifest(
-        schema=2,
+        schema=3,
         backbone="b",
         created_by="test",
         input=Input(8, 8, 8),
