@@ -1,7 +1,10 @@
 import pytest
 
 from cluster.cli import screen
-from cluster.cli.training_bar import TrainingBar
+from cluster.cli.training_bar import GridBar, TrainingBar
+from cluster.codecs.weights import CodecKey
+from cluster.training.grid import GridJob
+from cluster.training.grid_runner import JobEnded, JobProgress, JobReport, JobStarted
 from cluster.training.progress import Progress
 
 
@@ -31,3 +34,22 @@ def test_features_are_counted_without_figures(capsys: pytest.CaptureFixture[str]
         bar.show(Progress("features", 32, 8000))
 
     assert capsys.readouterr().err == "title features 32/8000 \n"
+
+
+JOBS = [
+    GridJob(CodecKey("net", "blocks.9", "jalad", setting), learns=False, folder=setting) for setting in ("c2", "c4")
+]
+
+
+def test_without_a_terminal_a_grid_writes_a_line_when_a_job_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    with GridBar(JOBS) as bar:
+        bar.show(JobStarted(0))
+        bar.show(JobStarted(1))
+        bar.show(JobProgress(1, Progress("features", 32, 8000)))
+        bar.show(JobEnded(1, JobReport(job=JOBS[1], state="failed", seconds=1.0, error="it [does] not fit")))
+        bar.show(JobEnded(0, JobReport(job=JOBS[0], state="trained", seconds=65.2)))
+
+    assert capsys.readouterr().err.splitlines() == [
+        "job 2 of 2: blocks.9 jalad c4 failed: it [does] not fit",
+        "job 1 of 2: blocks.9 jalad c2 trained in 65 s",
+    ]
