@@ -4,6 +4,7 @@ Owns its graphs: the device's passes pixels on as symbols, the cluster's gives t
 """
 
 from hashlib import sha256
+from math import prod
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from cluster.points import OUTPUT
+from wire.bitstream import HEADER_BYTES
 from wire.bundle import Bundle
 from wire.ids import OptionId, PointName
 from wire.manifest import (
@@ -63,7 +65,7 @@ def _split() -> Option:
     return Option(
         id=OptionId(0), point=SYNTHETIC_POINT, codec="none", rate="raw", coder="huffman", shape=SYMBOL_SHAPE,
         device_graph="device.onnx", cluster_graph="cluster.onnx", tables="tables.npy", gains=None, quality=None,
-        macs=Macs(0, 0, 0, 0), measured=_unmeasured(519.0),
+        macs=Macs(0, 0, 0, 0), measured=_unmeasured(float(HEADER_BYTES + prod(SYMBOL_SHAPE))),
     )  # fmt: skip
 
 

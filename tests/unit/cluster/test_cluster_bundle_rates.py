@@ -15,6 +15,7 @@ from cluster.bundles.input_coding import InputCoding
 from cluster.codecs.offload import EightBits, OffloadLossy
 from cluster.codecs.weights import CodecKey, load_codec, save_codec
 from cluster.points import Cuts
+from wire.bitstream import HEADER_BYTES
 from wire.bundle import Bundle
 from wire.errors import BundleError, CheckpointError, SettingError
 
@@ -79,8 +80,8 @@ def test_every_rate_of_every_codec_is_an_option_with_what_its_coder_needs(every)
 
 def test_every_rate_is_measured_through_its_own_bitstreams(every):
     sizes = {f"{o.point} {o.codec} {o.rate}": o.measured.bytes_mean for o in every.manifest.options}
-    assert sizes["input raw rgb"] == 12 + 3 * 32 * 32
-    assert sizes["flatten offload float32"] == 12 + 4 * 8
+    assert sizes["input raw rgb"] == HEADER_BYTES + 3 * 32 * 32
+    assert sizes["flatten offload float32"] == HEADER_BYTES + 4 * 8
     assert sizes["input jpeg q20"] < sizes["input jpeg q75"]
     assert sizes["stem offload-lossy jpeg-q50"] < sizes["stem offload-lossy jpeg-q90"]
     assert sizes["stem jalad c2"] < sizes["stem jalad c4"]
@@ -261,5 +262,5 @@ def test_a_rate_whose_tables_are_missing_is_refused(toy, labelled, tmp_path):
 @pytest.mark.usefixtures("_ready_graphs")
 def test_what_no_message_can_hold_is_refused_before_it_is_measured(toy, folder, labelled, tmp_path, monkeypatch):
     monkeypatch.setattr("wire.option_faults.MAX_BITSTREAM_BYTES", 3000)
-    with pytest.raises(BundleError, match="sends 3084 bytes a frame"):
+    with pytest.raises(BundleError, match="sends 3080 bytes a frame"):
         BundleBuilder(toy, folder, listener=quiet).build(tmp_path / "out", data=labelled, inputs=INPUTS[-1:])

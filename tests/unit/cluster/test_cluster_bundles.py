@@ -14,6 +14,7 @@ from cluster.bundles.synthetic import SYNTHETIC_POINT, write_synthetic
 from cluster.codecs.weights import CodecKey, load_codec
 from cluster.points import Cuts
 from cluster.tensor_digest import tensor_digest
+from wire.bitstream import HEADER_BYTES
 from wire.bundle import Bundle
 from wire.errors import BundleError, CheckpointError, DataError
 
@@ -135,7 +136,7 @@ def test_what_was_measured_is_in_the_manifest_and_beside_the_weights(bundle, tra
     assert whole.top1 == bundle.manifest.baseline_top1
     assert split.top1 == pytest.approx(whole.top1 - split.top1_drop)
     assert {figures.top5 for figures in (jpeg, split, whole)} == {1.0}, "there are but four classes"
-    assert 12 < split.bytes_mean <= split.bytes_p95
+    assert HEADER_BYTES < split.bytes_mean <= split.bytes_p95
     assert len(list(trained.weights.rglob("*.json"))) == 3
 
 

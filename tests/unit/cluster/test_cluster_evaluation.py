@@ -13,6 +13,7 @@ from cluster.evaluation.frames import CHUNK, EvaluationFrames, spread
 from cluster.evaluation.option_group import OptionGroup
 from cluster.evaluation.selection import Selection
 from cluster.evaluation.timing import timings
+from wire.bitstream import HEADER_BYTES
 from wire.codings import Float32Coding, RawCoding
 from wire.errors import BundleError, DataError, SettingError
 from wire.manifest import MANIFEST_NAME, Input, dump_manifest
@@ -171,7 +172,7 @@ def test_options_of_one_device_graph_send_what_it_gives_and_it_runs_once_a_frame
     group = OptionGroup(options, device, codings, {options[0].cluster_graph: cluster})
     first, second = group.answers(np.zeros((3, 4, 4, 3), np.uint8))
     assert first.best.tolist() == second.best.tolist() == [[5, 4, 3, 2, 1]] * 3
-    assert first.bytes.tolist() == [12 + form.size_bytes] * 3
+    assert first.bytes.tolist() == [HEADER_BYTES + form.size_bytes] * 3
     assert [batch.shape for batch in device.batches] == [(1, 4, 4, 3)] * 3
     assert [(batch.shape, batch.dtype) for batch in cluster.batches] == [((3, 1, 2, 3), dtype)] * 2
 

@@ -63,15 +63,14 @@ def test_a_whole_transform_gives_the_features_back():
     codec.set_transform(transform, torch.randperm(24 * 16))
     with torch.no_grad():
         restored = codec.decoder(codec.encoder(features))
-    # All but what the means of a patch's four places differ by.
-    assert float((restored - features).abs().max()) < 0.2
+    assert float((restored - features).abs().max()) < 1e-3
 
 
 def test_the_transform_keeps_what_the_answer_depends_on_before_what_varies_most():
     features = torch.randn(400, 2, 1, 1) * torch.tensor([1.0, 10.0])[:, None, None]
     gradients = torch.zeros(400, 2, 1, 1)
     gradients[:, 0] = 1.0
-    first = task_transform(features, gradients).channels.analysis[0]
+    first = task_transform(features, gradients).channels.analysis[0, 0]
     assert abs(float(first[0])) > 1.0
     assert abs(float(first[1])) < 0.2
 
