@@ -21,7 +21,9 @@ class OptionCosts:
 
     def __init__(self, options: tuple[Option, ...], device_s: Mapping[OptionId, float]) -> None:
         self._device_s = {option.id: device_s.get(option.id, 0.0) for option in options}
-        self._second_share = {option.id: option.second.share for option in options if option.second is not None}
+        self._second_share = {
+            option.id: option.measured.second_share for option in options if option.second is not None
+        }
         self._sending = frozenset(option.id for option in options if option.coder != "none")
         self._sent_bytes = {
             option.id: option.measured.bytes_mean + self.looks(option.id) * MESSAGE_BYTES

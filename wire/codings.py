@@ -80,7 +80,7 @@ class RansCoding(Coding):
         self.form = form
         self._header = Header(Coder.RANS, option_id)
         self._coder = coder
-        self._peak = coder.levels - 1
+        self._peaks = coder.peaks.astype(np.float32)[:, None, None]
         channels = form.planes[0]
         _check_gains(gains, channels)
         if coder.channels != channels:
@@ -96,7 +96,7 @@ class RansCoding(Coding):
             scaled = tensor * self._to_levels
         np.copyto(scaled, 0.0, where=np.isnan(scaled))
         np.rint(scaled, out=scaled)
-        np.clip(scaled, -self._peak, self._peak, out=scaled)
+        np.clip(scaled, -self._peaks, self._peaks, out=scaled)
         return wrap(self._header, self._coder.encode(scaled.astype(np.int8)))
 
     def decode(self, bitstream: Buffer) -> Tensor:

@@ -65,6 +65,8 @@ class Measured:
     agreement: Fraction
     bytes_mean: Bytes
     bytes_p95: Bytes
+    second_share: Fraction = 0.0
+    """Of the frames that were sent twice, where the option has a second look; the bytes are then those of both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +84,11 @@ class Second:
     """How an uncertain answer is asked again: the same symbols, sent once more as a finer option.
 
     ``option`` names that option; it is sent when the first answer's best class leads the next one by less than
-    ``lead``, a difference of probabilities. ``share`` is the measured share of frames that were sent twice.
+    ``lead``, a difference of probabilities.
     """
 
     option: OptionField
     lead: Fraction
-    share: Fraction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ from wire.activity import GROUP, Levels, activities, contexts, reached, spread
 from wire.errors import CorruptBitstream, TruncatedBitstream
 from wire.rans_lanes import LOWEST_STATE, Lanes, Words, push, slot_entries
 from wire.rans_seeds import carried_signs, seeds
-from wire.rans_tables import TOTAL, Integers, check_tables, costs
+from wire.rans_tables import TOTAL, Integers, check_tables, costs, peaks
 
 MAX_LANES: Final = 256
 
@@ -44,8 +44,12 @@ class RansCoder:
     def __init__(self, tables: Integers) -> None:
         check_tables(tables)
         self.channels, self.contexts, self.levels = tables.shape[0], tables.shape[1], tables.shape[2] - 1
+        self.peaks = peaks(tables)
+        """The greatest magnitude of every channel, int64 (C,); 0 for the silent ones."""
+        self._coded = int(np.count_nonzero(self.peaks))
+        tables = tables[: self._coded]
         self._bounds = tables[..., -1].astype(np.int32)
-        self._rows = self.channels * self.contexts
+        self._rows = self._coded * self.contexts
         self._first_rows = np.arange(0, self._rows, self.contexts, dtype=np.uint32)[:, None, None]
         self._least_gap = TOTAL - int(tables[..., :-1].max())
         # One row more, whose one symbol changes no state, for lanes that have nothing to do.
@@ -55,12 +59,14 @@ class RansCoder:
         self._starts = np.cumsum(self._frequencies, axis=1, dtype=np.uint32) - self._frequencies
 
     def encode(self, levels: Levels) -> bytes:
-        """Write int8 levels (C, h, w), h and w at least 1, of magnitudes below M.
+        """Write int8 levels (C, h, w), h and w at least 1, of magnitudes up to the peak of their channel.
 
         Raises ValueError for another shape or dtype, or for a greater magnitude.
         """
         if levels.ndim != 3 or levels.shape[0] != self.channels or levels.size == 0 or levels.dtype != np.int8:
             raise ValueError(f"levels must be int8 of shape ({self.channels}, h, w), not {levels.dtype} {levels.shape}")
+        self._check_peaks(levels)
+        levels = levels[: self._coded]
         symbols = self._symbols(levels)
         signs = (levels < 0)[levels != 0].view(np.uint8)
         dealt = self._dealt(symbols, _wanted_lanes(levels.size, signs.size), self._group_symbols(*levels.shape[1:]))
@@ -69,12 +75,19 @@ class RansCoder:
         head = bytes((states.size - 1,)) + states.astype("<u4").tobytes() + words.astype("<u2").tobytes()
         return head + np.packbits(signs[carried:]).tobytes()
 
-    def _symbols(self, levels: Levels) -> Indices:
-        """Give every level the number of its table and magnitude: (C * h * w,), row * M + magnitude."""
+    def _check_peaks(self, levels: Levels) -> None:
         # -128 has no positive int8; read as uint8 it is 128, and too great.
+        highest = np.abs(levels).view(np.uint8).max(axis=(1, 2))
+        if (highest > self.peaks).any():
+            channel = int((highest > self.peaks).argmax())
+            raise ValueError(
+                f"a level of magnitude {highest[channel]} is outside the table of channel {channel}, "
+                f"which ends at {self.peaks[channel]}"
+            )
+
+    def _symbols(self, levels: Levels) -> Indices:
+        """Give every coded level the number of its table and magnitude: (coded * h * w,), row * M + magnitude."""
         magnitudes = np.abs(levels).view(np.uint8)
-        if int(magnitudes.max()) >= self.levels:
-            raise ValueError(f"a level of magnitude {int(magnitudes.max())} is outside tables of {self.levels}")
         symbols = contexts(activities(levels), self._bounds).astype(np.intp)
         symbols += self._first_rows
         symbols *= self.levels
@@ -105,7 +118,7 @@ class RansCoder:
         if height < 1 or width < 1:
             raise ValueError(f"a plane of {height} by {width} has no levels")
         states, body = self._opened(data, height, width)
-        words = np.frombuffer(body, "<u2", min(len(body) // 2, self.channels * height * width)).astype(np.uint32)
+        words = np.frombuffer(body, "<u2", min(len(body) // 2, self._coded * height * width)).astype(np.uint32)
         lanes = Lanes(states, words, self._entries)
         magnitudes = self._popped(lanes, height, width)
         levels = magnitudes.view(np.int8)
@@ -124,7 +137,7 @@ class RansCoder:
         if lanes > self._group_symbols(height, width):
             raise CorruptBitstream(f"{lanes} lanes are more than a group has symbols")
         # A symbol takes more than 1 - frequency / TOTAL bits from a state that is at least 16 times TOTAL.
-        symbols = self.channels * height * width
+        symbols = self._coded * height * width
         if symbols * self._least_gap > len(body) * 8 * TOTAL:
             raise TruncatedBitstream(f"{len(body)} bytes cannot hold {symbols} symbols")
         states = np.frombuffer(body[1:head_bytes], "<u4").astype(np.uint32)
@@ -134,11 +147,12 @@ class RansCoder:
 
     def _popped(self, lanes: Lanes, height: int, width: int) -> npt.NDArray[np.uint8]:
         """Pop the magnitudes (C, h, w), group by group: each gives the contexts of the next."""
-        magnitudes = np.empty((self.channels, height, width), np.uint8)
+        magnitudes = np.zeros((self.channels, height, width), np.uint8)
+        coded = magnitudes[: self._coded]
         earlier = np.zeros((height, width), np.int32)
         bounds = np.ascontiguousarray(self._bounds.T[1:, :, None, None])
-        for first in range(0, self.channels, GROUP):
-            group = magnitudes[first : first + GROUP]
+        for first in range(0, self._coded, GROUP):
+            group = coded[first : first + GROUP]
             context = reached(spread(earlier), bounds[:, first : first + GROUP])
             steps = -(-group.size // lanes.states.size)
             rows = np.full((steps, lanes.states.size), self._rows, np.uint32)
@@ -148,7 +162,7 @@ class RansCoder:
         return magnitudes
 
     def _group_symbols(self, height: int, width: int) -> int:
-        return min(self.channels, GROUP) * height * width
+        return min(self._coded, GROUP) * height * width
 
     @cached_property
     def _costs(self) -> Words:

@@ -1,8 +1,10 @@
 """The integer tables of the rANS coder: checked, made from counts, and what levels cost by them.
 
 A table array has shape (C, K, M + 1): for channel c and context k the frequencies of the magnitudes 0 to M - 1, which
-sum to ``TOTAL``, then the least activity under which the context applies. Integers only, ties broken by index: the
-same counts give the same tables on every platform.
+sum to ``TOTAL``, then the least activity under which the context applies. Above a channel's peak, its greatest
+magnitude, they are 0: room that is never used would cost every symbol some bits. Channels whose peak is 0 are silent:
+they come last, and are not coded at all. Integers only, ties broken by index: the same counts give the same tables on
+every platform.
 """
 
 from functools import cache
@@ -45,11 +47,26 @@ def check_tables(tables: Integers) -> None:
         )
     frequencies, bounds = tables[..., :-1], tables[..., -1]
     # The limit first: a sum of anything larger could run over and look right.
-    if int(frequencies.min()) < 1 or int(frequencies.max()) > TOTAL:
-        raise BundleError(f"a frequency in a coder table is not between 1 and {TOTAL}", mend=mend)
+    if int(frequencies.min()) < 0 or int(frequencies.max()) > TOTAL:
+        raise BundleError(f"a frequency in a coder table is not between 0 and {TOTAL}", mend=mend)
     if (frequencies.sum(axis=2, dtype=np.int64) != TOTAL).any():
         raise BundleError(f"the frequencies of a coder table do not sum to {TOTAL}", mend=mend)
+    possible = frequencies > 0
+    highest = peaks(tables)
+    if not possible[..., 0].all() or (possible != (np.arange(columns - 1) <= highest[:, None, None])).any():
+        raise BundleError(
+            "a channel of a coder table must have frequencies for 0 and all else up to its peak, in every context",
+            mend=mend,
+        )
+    if not highest[0] or (np.diff(highest > 0) & (highest[1:] > 0)).any():
+        raise BundleError("the silent channels of a coder table do not come last, or all channels are", mend=mend)
     _check_bounds(bounds, mend)
+
+
+def peaks(tables: Integers) -> npt.NDArray[np.int64]:
+    """Give the greatest magnitude that every channel can have: int64 (C,)."""
+    found: npt.NDArray[np.int64] = np.count_nonzero(tables[:, 0, :-1], axis=1) - 1
+    return found
 
 
 def _check_bounds(bounds: Integers, mend: str) -> None:
@@ -59,37 +76,45 @@ def _check_bounds(bounds: Integers, mend: str) -> None:
         raise BundleError("the bounds of a channel's contexts do not rise from 0", mend=mend)
 
 
-def integer_tables(counts: Integers, bounds: Integers) -> Tables:
+def integer_tables(counts: Integers, bounds: Integers, most: Integers | None = None) -> Tables:
     """Make tables, uint16 (C, K, M + 1), from the counts of magnitudes (C, K, M) and the bounds (C, K) of contexts.
 
-    Every frequency is at least 1. What is left is shared in proportion to the counts, largest remainders first, ties
-    by magnitude. Where nothing was counted, all magnitudes are equally frequent.
+    Up to ``most`` (C,), every channel's peak, each frequency is at least 1. What is left is shared in proportion to
+    the counts, largest remainders first, ties by magnitude. Where nothing was counted, all magnitudes are equally
+    frequent. Counts above a peak are those of the peak, as a coder clips.
 
     Raises ValueError for counts that are negative or above 2**43, BundleError for tables that no coder takes.
     """
     if int(counts.min()) < 0 or int(counts.max()) > _MAX_COUNT:
         raise ValueError(f"counts must be between 0 and {_MAX_COUNT}")
     *outer, levels = counts.shape
+    highest = np.full(outer[0], levels - 1) if most is None else np.clip(most, 0, levels - 1)
+    # By the row: a table a channel and context.
+    last = np.repeat(highest, outer[1])[:, None]
+    possible = np.arange(levels) <= last
     rows = counts.reshape(-1, levels).astype(np.int64)
-    rows[~rows.any(axis=1)] = 1
-    frequencies = _shared(rows, _too_rare(rows)).reshape(*outer, levels)
+    clipped = np.where(possible, 0, rows).sum(axis=1, keepdims=True)
+    rows = np.where(possible, rows, 0) + np.where(np.arange(levels) == last, clipped, 0)
+    rows = np.where(rows.any(axis=1, keepdims=True), rows, possible)
+    frequencies = _shared(rows, possible).reshape(*outer, levels)
     tables = np.concatenate([frequencies, bounds.astype(np.int64)[..., None]], axis=2)
     check_tables(tables)
     return tables.astype(np.uint16)
 
 
-def _too_rare(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+def _too_rare(rows: npt.NDArray[np.int64], possible: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Mark the magnitudes whose share would be below 1; each that gets 1 leaves less for the others."""
-    rare = rows == 0
+    rare = possible & (rows == 0)
     while True:
         total, left = _remaining(rows, rare)
-        more = ~rare & (rows * left < total)
+        more = possible & ~rare & (rows * left < total)
         if not more.any():
             return rare
         rare |= more
 
 
-def _shared(rows: npt.NDArray[np.int64], rare: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+def _shared(rows: npt.NDArray[np.int64], possible: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    rare = _too_rare(rows, possible)
     total, left = _remaining(rows, rare)
     frequencies, remainders = np.divmod(np.where(rare, 0, rows) * left, total)
     order = np.argsort(-remainders, axis=1, kind="stable")

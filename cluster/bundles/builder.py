@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from cluster.backbones.registry import Backbone
-from cluster.bundles.draft import Drafting, Listener, input_key, option_rates, whole_key
+from cluster.bundles.draft import Draft, Drafting, Listener, input_key, option_rates, whole_key
 from cluster.bundles.input_coding import SHIPPED_INPUTS, InputCoding
 from cluster.bundles.records import Records
 from cluster.codecs.weights import TrainedCodec, load_codec, shipped_keys
@@ -31,6 +31,7 @@ from wire.manifest import (
     Manifest,
     Measured,
     Option,
+    Second,
     dump_manifest,
 )
 
@@ -94,7 +95,7 @@ class BundleBuilder:
         drafting = Drafting(self._backbone, self._cuts, folder, self._listener)
         splits = (draft for codec, names in chosen for draft in drafting.split(codec, names))
         drafts = [*drafting.inputs(inputs), *splits, drafting.whole()]
-        options = [replace(draft.option, id=OptionId(number)) for number, draft in enumerate(drafts)]
+        options = _numbered(drafts)
         if data is None:
             figures = [self._records.figures(draft) for draft in drafts]
         else:
@@ -157,6 +158,19 @@ class BundleBuilder:
             files=tuple(_entry(folder, path) for path in sorted(folder.rglob("*")) if path.is_file()),
         )
         path.write_bytes(dump_manifest(manifest))
+
+
+def _numbered(drafts: Sequence[Draft]) -> list[Option]:
+    """Give every option its number, and those with a second look the number of the other."""
+    numbers = {(draft.key, draft.rate): OptionId(number) for number, draft in enumerate(drafts)}
+    return [
+        replace(
+            draft.option,
+            id=numbers[draft.key, draft.rate],
+            second=Second(numbers[draft.key, draft.second.finer], draft.second.lead) if draft.second else None,
+        )
+        for draft in drafts
+    ]
 
 
 def _kinds(codec: TrainedCodec) -> tuple[str, str]:

@@ -4,7 +4,7 @@ Owns what lies where in a bundle, and how the rates of several codecs at one poi
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from cluster.backbones.registry import Backbone
 from cluster.bundles.graphs import export_head, export_tail, export_whole
 from cluster.bundles.input_coding import InputCoding
-from cluster.codecs.codec import Codec, Rate
+from cluster.codecs.codec import Codec, Rate, SecondLook
 from cluster.codecs.weights import CodecKey, TrainedCodec
 from cluster.points import INPUT, OUTPUT, Cuts
 from wire.errors import CheckpointError
@@ -38,13 +38,15 @@ Listener = Callable[[Stage, str, int], None]
 class Draft:
     """An option without a number and without figures, and what these are filed under.
 
-    ``rate`` is the codec's own name for it, and ``digest`` that of the codec's weights.
+    ``rate`` is the codec's own name for it, and ``digest`` that of the codec's weights. ``second`` belongs to an option
+    with a second look; which option that is, is known when all have their numbers.
     """
 
     key: CodecKey
     rate: str
     digest: str
     option: Option
+    second: SecondLook | None = None
 
 
 class Drafting:
@@ -85,6 +87,7 @@ class Drafting:
         export_tail(module, tail, self._folder / cluster)
         point = self._cuts.point(key.point)
         encoder, decoder = codec_macs(module, point.shape)
+        drafts: dict[str, Draft] = {}
         for rate in codec.rates:
             if rate.name not in names:
                 continue
@@ -94,7 +97,12 @@ class Drafting:
                 tables=self._tables(place, codec, rate), gains=self._gains(place, rate), quality=rate.quality,
                 macs=Macs(point.head_macs, encoder, decoder, point.tail_macs), measured=UNMEASURED,
             )  # fmt: skip
-            yield Draft(key, rate.name, codec.digest, option)
+            drafts[rate.name] = Draft(key, rate.name, codec.digest, option)
+        yield from drafts.values()
+        for look in module.second_looks:
+            if look.name in names and look.rate in drafts and look.finer in drafts:
+                option = replace(drafts[look.rate].option, rate=names[look.name])
+                yield Draft(key, look.name, codec.digest, option, look)
 
     def whole(self) -> Draft:
         """Draft the option that sends nothing."""
@@ -140,15 +148,16 @@ def option_rates(codec: TrainedCodec, codecs: Sequence[TrainedCodec]) -> dict[st
     """Name the rates of one of several codecs as options, by the codec's own names.
 
     The only rate of a codec, and one of Huffman codes, has the name of the setting. Another has its own, behind the
-    setting where the point has codecs of the same kind.
+    setting where the point has codecs of the same kind; so has a second look.
     """
     key = codec.key
     kind = [other for other in codecs if (other.key.point, other.key.codec) == (key.point, key.codec)]
     prefix = f"{key.setting}-" if len(kind) > 1 else ""
-    return {
+    named = {
         rate.name: key.setting if rate.name == HUFFMAN or len(codec.rates) == 1 else f"{prefix}{rate.name}"
         for rate in codec.rates
     }
+    return named | {look.name: f"{prefix}{look.name}" for look in codec.module.second_looks}
 
 
 def codec_macs(codec: Codec, shape: tuple[int, ...]) -> tuple[int, int]:

@@ -32,6 +32,20 @@ class Rate:
     """Of rans, float32 (2, C): what each channel is multiplied by before it is rounded, and after it is decoded."""
 
 
+@dataclass(frozen=True, slots=True)
+class SecondLook:
+    """One rate, and a finer one that is sent too where the answer's best class leads by less than ``lead``."""
+
+    rate: str
+    finer: str
+    lead: float
+
+    @property
+    def name(self) -> str:
+        """Name it as a rate of its own."""
+        return f"{self.rate}+{self.finer}"
+
+
 class Setting(Protocol):
     """How far a codec reduces; ``str`` gives the text from which the codec's own setting class reads it again."""
 
@@ -58,6 +72,11 @@ class Codec(nn.Module):
     def rates(self) -> tuple[Rate, ...]:
         """The rates that these weights can be used at."""
         raise NotImplementedError
+
+    @property
+    def second_looks(self) -> tuple[SecondLook, ...]:
+        """The pairs of rates that are worth an option of their own."""
+        return ()
 
     @property
     def symbol_dtype(self) -> torch.dtype:

@@ -1,8 +1,8 @@
 """Our own codec: the linear transform that is best for the tail, and six rates of the same weights.
 
-Channels and places of a feature map are transformed by two small matrices (``cluster.codecs.task_transform``); the
+Places and channels of a feature map are transformed by small matrices (``cluster.codecs.task_transform``); the
 coefficients are sorted into bands of falling worth, quantised with the gains of a rate and coded by ``wire.rans``
-with the band's own table. Owns the modules and the gains. Knows nothing of training.
+with the band's own tables. Owns the modules and the gains. Knows nothing of training.
 """
 
 import re
@@ -13,15 +13,20 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 
-from cluster.codecs.codec import Codec, Rate
-from cluster.codecs.task_transform import TaskTransform
+from cluster.codecs.codec import Codec, Maps, Rate, SecondLook
+from cluster.codecs.task_transform import TaskTransform, by_group, wave_groups
 from wire.errors import SettingError
 
+MOST_WAVES: Final = 128
+"""So many coefficients of the places are computed; the others hardly ever come to a level, and cost the device time."""
 RATES: Final = 6
 RATE_STEP: Final = 2**-0.5
 """Each rate has this share of the bytes of the one above it."""
+SECOND_RATES: Final = 3
+"""A second look is so many rates finer, at 2.8 times the bytes."""
+SECOND_LEAD: Final = 0.2
 MAGNITUDES: Final = 64
-"""A level has a magnitude below this."""
+"""A level has a magnitude below this; a rate's tables may have fewer, and its coder then clips to those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +79,19 @@ class Isthmus(Codec):
         super().__init__()
         stride = setting.stride
         fits = len(shape) == 3 and shape[1] % stride == 0 and shape[2] % stride == 0
-        if not fits or setting.bands > shape[0] * stride**2:
+        if not fits or setting.bands > most_bands(shape, stride):
             raise SettingError(
                 f"isthmus {setting} does not fit a tensor of shape {shape}",
-                mend="choose a point with a (C, H, W) tensor, a stride that divides H and W, and at most C·s·s bands",
+                mend="choose a point with a (C, H, W) tensor, a stride that divides H and W, and at most C·s·s bands"
+                + (f", here {most_bands(shape, stride)}" if fits else ""),
             )
         self.setting = setting
+        self._stride = stride
         self.symbol_shape = (setting.bands, shape[1] // stride, shape[2] // stride)
-        coefficients = shape[0] * stride**2
-        self.encoder = Encoder(shape[0], coefficients, stride, self.symbol_shape)
-        self.decoder = Decoder(shape[0], coefficients, stride, self.symbol_shape)
+        self.waves = min(self.symbol_shape[1] * self.symbol_shape[2], MOST_WAVES)
+        """How many coefficients of the places are computed."""
+        self.encoder = Encoder(shape[0] * stride**2, stride, self.symbol_shape)
+        self.decoder = Decoder(shape[0] * stride**2, stride, self.symbol_shape)
         self.gains: Tensor
         self.register_buffer("gains", torch.ones(RATES, 2, setting.bands))
 
@@ -92,9 +100,17 @@ class Isthmus(Codec):
         """The rates, most bytes first, named ``r1`` and up."""
         return tuple(Rate(f"r{index + 1}", "rans", gains=pair) for index, pair in enumerate(self.gains.cpu().numpy()))
 
+    @property
+    def second_looks(self) -> tuple[SecondLook, ...]:
+        """The coarse rates, each with one that is ``SECOND_RATES`` finer."""
+        return tuple(
+            SecondLook(f"r{index + 1}", f"r{index + 1 - SECOND_RATES}", SECOND_LEAD)
+            for index in range(SECOND_RATES, RATES)
+        )
+
     def patches(self, features: Tensor) -> Tensor:
         """Put the s×s values of a patch into channels: (N, C·s·s, H/s, W/s)."""
-        return F.pixel_unshuffle(features, self.encoder.stride)  # type: ignore[arg-type]
+        return _patches(features, self._stride)
 
     def set_transform(self, transform: TaskTransform, order: Tensor) -> None:
         """Take a transform of patches; ``order`` (bands·h·w,) names the coefficients to send, most important first."""
@@ -118,62 +134,84 @@ class Isthmus(Codec):
         return restored
 
 
-class Encoder(nn.Module):
-    """The device half: a strided convolution, a matrix over places, and the choice of what is sent."""
+def most_bands(shape: tuple[int, ...], stride: int) -> int:
+    """Give the most bands that the coefficients of a tensor (C, H, W) fill."""
+    places = shape[1] * shape[2] // stride**2
+    return shape[0] * stride**2 * min(places, MOST_WAVES) // places
 
-    def __init__(self, inputs: int, coefficients: int, stride: int, sent: tuple[int, int, int]) -> None:
+
+class _Half(nn.Module):
+    """What encoder and decoder have: the mean of the patches, and the matrices of one direction of the transform."""
+
+    mean: Tensor
+    """(1, C, 1, 1)."""
+    places: Tensor
+    """(P, waves) in the encoder, (waves, P) in the decoder."""
+    channels: Tensor
+    """(groups of waves, C, C)."""
+
+    def __init__(self, channels: int, stride: int, sent: Maps) -> None:
         super().__init__()
         self.stride, self.sent = stride, sent
-        places = sent[1] * sent[2]
-        self.channels = nn.Conv2d(inputs, coefficients, stride, stride)
-        self.places: Tensor
-        self.register_buffer("places", torch.eye(places))
+        self.waves = min(sent[1] * sent[2], MOST_WAVES)
+        self.register_buffer("mean", torch.zeros(1, channels, 1, 1))
+        self.register_buffer("places", torch.eye(sent[1] * sent[2], self.waves))
+        self.register_buffer("channels", torch.eye(channels).repeat(len(wave_groups(self.waves)), 1, 1))
+
+    def take(self, mean: Tensor, places: Tensor, channels: Tensor) -> None:
+        self.mean.copy_(mean[:, None, None])
+        self.places.copy_(places.T)
+        self.channels.copy_(channels)
+
+
+class Encoder(_Half):
+    """The device half: a matrix over places, one over channels for each group of waves, and the choice of what is sent.
+
+    ``order`` (bands·h·w,) has the numbers of the coefficients that are sent.
+    """
+
+    def __init__(self, channels: int, stride: int, sent: Maps) -> None:
+        super().__init__(channels, stride, sent)
         self.order: Tensor
-        self.register_buffer("order", torch.arange(sent[0] * places))
+        self.register_buffer("order", torch.arange(sent[0] * sent[1] * sent[2]))
 
     def set_transform(self, transform: TaskTransform, order: Tensor) -> None:
         """Take a transform of patches of the stride's size, and the order of its coefficients."""
-        kernel = transform.channels.analysis.reshape(self.channels.weight.shape)
-        with torch.no_grad():
-            self.channels.weight.copy_(kernel)
-            self.channels.bias.copy_(-transform.channels.analysis @ transform.mean)  # type: ignore[union-attr]
-        self.places.copy_(transform.places.analysis.T)
+        self.take(transform.mean, transform.places.analysis, transform.channels.analysis)
         self.order.copy_(order)
 
     def forward(self, features: Tensor) -> Tensor:
         """Give latents (N, bands, h, w) of features (N, C, H, W)."""
-        coefficients = self.channels(features).flatten(2) @ self.places
-        return coefficients.flatten(1).index_select(1, self.order).view(-1, *self.sent)
+        waves = (_patches(features, self.stride) - self.mean).flatten(2) @ self.places
+        return by_group(self.channels, waves).flatten(1).index_select(1, self.order).view(-1, *self.sent)
 
 
-class Decoder(nn.Module):
-    """The cluster half: the inverse of the encoder, with zeros for what was not sent."""
+class Decoder(_Half):
+    """The cluster half: the inverse of the encoder, with zeros for what was not sent.
 
-    def __init__(self, outputs: int, coefficients: int, stride: int, sent: tuple[int, int, int]) -> None:
-        super().__init__()
-        self.size = (coefficients, sent[1] * sent[2])
-        self.map_size = sent[1:]
-        self.channels = nn.ConvTranspose2d(coefficients, outputs, stride, stride)
-        self.places: Tensor
-        self.register_buffer("places", torch.eye(self.size[1]))
+    ``source`` says where each coefficient lies among the latents; behind their end is a zero.
+    """
+
+    def __init__(self, channels: int, stride: int, sent: Maps) -> None:
+        super().__init__(channels, stride, sent)
         self.source: Tensor
-        self.register_buffer("source", torch.zeros(coefficients * self.size[1], dtype=torch.int64))
-        """Where each coefficient lies among the latents; behind their end is a zero."""
+        self.register_buffer("source", torch.zeros(channels * self.waves, dtype=torch.int64))
+        self.places = self.places.T.contiguous()
 
     def set_transform(self, transform: TaskTransform, order: Tensor) -> None:
         """Take a transform of patches of the stride's size, and the order of its coefficients."""
-        kernel = transform.channels.synthesis.T.reshape(self.channels.weight.shape)
-        patch = kernel.shape[2] * kernel.shape[3]
-        with torch.no_grad():
-            self.channels.weight.copy_(kernel)
-            # The mean of a patch's values differs from place to place in it by chance alone.
-            self.channels.bias.copy_(transform.mean.view(-1, patch).mean(dim=1))  # type: ignore[union-attr]
-        self.places.copy_(transform.places.synthesis.T)
+        self.take(transform.mean, transform.places.synthesis, transform.channels.synthesis)
         self.source.fill_(len(order))
-        self.source[order] = torch.arange(len(order))
+        self.source[order] = torch.arange(len(order), device=order.device)
 
     def forward(self, latents: Tensor) -> Tensor:
         """Restore features (N, C, H, W) from dequantised latents (N, bands, h, w)."""
         sent = F.pad(latents.flatten(1), (0, 1))
-        coefficients = sent.index_select(1, self.source).view(-1, *self.size) @ self.places
-        return self.channels(coefficients.view(-1, self.size[0], *self.map_size))
+        coefficients = sent.index_select(1, self.source).view(-1, self.channels.shape[1], self.waves)
+        values = by_group(self.channels, coefficients) @ self.places
+        patches = values.view(-1, self.channels.shape[1], *self.sent[1:]) + self.mean
+        return F.pixel_shuffle(patches, self.stride) if self.stride > 1 else patches
+
+
+def _patches(features: Tensor, stride: int) -> Tensor:
+    return F.pixel_unshuffle(features, stride) if stride > 1 else features

@@ -64,7 +64,7 @@ class TrainedCodec:
 
 
 def save_codec(folder: Path, key: CodecKey, module: Codec, tables: Mapping[str, NDArray[np.uint16]]) -> Path:
-    """Write a trained codec with its tables by rate, its convolutions as float16; a reader never sees half a file.
+    """Write a trained codec with its tables by rate, its large weights as float16; a reader never sees half a file.
 
     Raises:
         CheckpointError: the file cannot be written.
@@ -157,7 +157,7 @@ def _with_gains(rate: Rate, gains: Tensor | None) -> Rate:
 
 
 def _small(name: str, tensor: Tensor) -> Tensor:
-    """Halve the weights of convolutions; statistics and ranges may not fit float16, and take no space."""
-    kept = tensor.half() if name.endswith("weight") and tensor.dim() == 4 else tensor
+    """Halve the weights of convolutions and transforms; statistics and ranges may not fit float16, and are small."""
+    kept = tensor.half() if name.endswith(("weight", ".channels")) and tensor.dim() in (3, 4) else tensor
     # Encoder and decoder may share a tensor, which safetensors refuses to write twice.
     return kept.detach().cpu().contiguous().clone()

@@ -12,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from cluster.codecs.codec import Maps
 from cluster.codecs.isthmus import MAGNITUDES, Isthmus, IsthmusSetting
-from cluster.codecs.task_transform import task_transform
+from cluster.codecs.task_transform import TaskTransform, task_transform
+from cluster.training.context_tables import context_tables
 from cluster.training.plan import TrainingPlan
 from cluster.training.recipe import Recipe
 from wire.bitstream import HEADER_BYTES
-from wire.rans_tables import integer_tables
 
 GRADIENT_ROWS: Final = 960
 COUNT_ROWS: Final = 384
@@ -30,7 +31,6 @@ TEMPERATURE: Final = 3.0
 LOGIT_SHARE: Final = 0.15
 """How much the gradient of a random mix of all logits counts beside one of a drawn class's log-probability."""
 BISECTIONS: Final = 16
-COUNT_WEIGHT: Final = 16
 
 
 class TaskTransformRecipe(Recipe):
@@ -46,32 +46,17 @@ class TaskTransformRecipe(Recipe):
         """Find the transform, sort its coefficients into bands, and find each rate's gains."""
         codec = self._codec
         gradients = self._gradients(features)
-        transform = task_transform(codec.patches(features), codec.patches(gradients))
-        shape = codec.patches(features[:1]).shape[1:]
-        spread = torch.zeros(shape[0], shape[1] * shape[2])
-        for part in torch.split(features, BATCH):
-            centred = (codec.patches(part) - transform.mean[:, None, None]).flatten(2)
-            coefficients = transform.channels.analysis @ centred @ transform.places.analysis.T
-            spread += coefficients.square().sum(dim=0)
-        order = spread.flatten().argsort(descending=True)[: int(np.prod(codec.symbol_shape))]
-        codec.set_transform(transform, order)
+        transform = task_transform(codec.patches(features), codec.patches(gradients), waves=codec.waves)
+        codec.set_transform(transform, _order(transform, codec.patches(features), codec.symbol_shape))
         self._set_gains(features[:: max(1, len(features) // COUNT_ROWS)])
 
     def tables(self, batches: Iterable[Tensor]) -> dict[str, NDArray[np.uint16]]:
-        """Count the magnitudes of every band at every rate."""
+        """Count the magnitudes of every band at every rate, by what the bands before it came to at that position."""
         codec = self._codec
-        bands = codec.symbol_shape[0]
-        counts = np.zeros((len(codec.rates), bands, MAGNITUDES), np.int64)
         with torch.inference_mode():
-            for batch in batches:
-                latents = codec.encoder(batch)
-                for rate in range(len(codec.rates)):
-                    counts[rate] += _magnitude_counts(codec.levels(latents, rate))
-        bounds = np.zeros((bands, 1), np.int64)
-        return {
-            rate.name: integer_tables(_smoothed(table)[:, None, :], bounds)
-            for rate, table in zip(codec.rates, counts, strict=True)
-        }
+            latents = torch.cat([codec.encoder(batch) for batch in batches])
+            levels = (codec.levels(latents, rate).to(torch.int8).cpu().numpy() for rate in range(len(codec.rates)))
+            return {rate.name: context_tables(found) for rate, found in zip(codec.rates, levels, strict=True)}
 
     def _gradients(self, features: Tensor) -> Tensor:
         """Give gradients of the answer by the features: of drawn classes, and of all logits mixed at random."""
@@ -126,22 +111,25 @@ class TaskTransformRecipe(Recipe):
         return high
 
 
+def _order(transform: TaskTransform, patches: Tensor, sent: Maps) -> Tensor:
+    """List the coefficients to send: bands of falling energy, and in a band the slow waves before the fast ones.
+
+    So that what lies at one position of the bands has something to do with one another.
+    """
+    energy = sum(transform.coefficients(part).square().sum(dim=0) for part in torch.split(patches, BATCH))
+    assert isinstance(energy, Tensor)
+    strongest = energy.flatten().argsort(descending=True)[: int(np.prod(sent))]
+    bands = strongest.view(sent[0], -1)
+    waves = (bands % energy.shape[1]).argsort(dim=1, stable=True)
+    return bands.gather(1, waves).flatten()
+
+
 def _bits(levels: Tensor) -> float:
     """Give the bits of a frame by the bands' own entropy, signs included."""
-    counts = _smoothed(_magnitude_counts(levels)).astype(np.float64)
-    share = counts / counts.sum(axis=1, keepdims=True)
-    bits = -(share * np.log2(share)).sum() * levels[0, 0].numel()
-    return float(bits) + float((levels != 0).sum()) / len(levels)
-
-
-def _magnitude_counts(levels: Tensor) -> NDArray[np.int64]:
     bands = levels.shape[1]
     magnitudes = levels.abs().transpose(0, 1).reshape(bands, -1).to(torch.int64)
     places = magnitudes + torch.arange(bands, device=levels.device)[:, None] * MAGNITUDES
-    counts = torch.bincount(places.flatten(), minlength=bands * MAGNITUDES)
-    return counts.reshape(bands, MAGNITUDES).cpu().numpy()
-
-
-def _smoothed(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Give every magnitude a little, falling with its size: what a sample does not show may still come."""
-    return counts * COUNT_WEIGHT * MAGNITUDES + MAGNITUDES // np.arange(1, MAGNITUDES + 1)
+    counts = torch.bincount(places.flatten(), minlength=bands * MAGNITUDES).view(bands, MAGNITUDES).double()
+    share = counts / counts.sum(dim=1, keepdim=True)
+    bits = -torch.xlogy(share, share).sum() / np.log(2) * levels[0, 0].numel()
+    return float(bits) + float((levels != 0).sum()) / len(levels)

@@ -171,7 +171,7 @@ async def test_a_refused_frame_is_answered_alone_and_says_so(cluster: Cluster, p
 
 @pytest.fixture
 def twice_cluster(tmp_path: Path) -> Cluster:
-    return Cluster(write_bundle(tmp_path / "twice", second=Second(OptionId(4), lead=0.5, share=0.5)))
+    return Cluster(write_bundle(tmp_path / "twice", second=Second(OptionId(4), lead=0.5)))
 
 
 async def test_an_uncertain_answer_is_asked_again_with_more_bytes(

@@ -41,12 +41,16 @@ def means(batch):
     return batch.mean(axis=(1, 2))
 
 
+def said(best, sent):
+    return Answers(np.array(best), np.array(sent), np.ones(len(best), np.float32), np.zeros(len(best), np.bool_))
+
+
 def answers(*best, sent=0):
-    return Answers(np.array(best), np.full(len(best), sent))
+    return said(best, np.full(len(best), sent))
 
 
 def test_a_measurement_counts_right_answers_agreement_and_bytes():
-    given = Answers(np.array([[0, 9], [1, 0], [0, 2], [0, 9]]), np.array([0, 100, 200, 300]))
+    given = said([[0, 9], [1, 0], [0, 2], [0, 9]], [0, 100, 200, 300])
     unsplit = answers([0, 1], [1, 0], [2, 0], [0, 3])
     figures = measured(given, unsplit, np.array([0, 1, 2, 3]), dataset="d")
     assert (figures.top1, figures.top1_drop, figures.agreement) == (0.5, 0.25, 0.75)
@@ -62,6 +66,17 @@ def test_answers_are_the_five_best_classes_the_first_of_equals_first():
     assert ranked.bytes.tolist() == [7, 9]
     assert Answers.of(scores).bytes.tolist() == [0, 0]
     assert right_shares(Answers.joined([ranked, ranked]), np.array([1, 1, 6, 6])) == (0.25, 0.75)
+
+
+def test_answers_that_lead_by_too_little_are_asked_again_and_cost_both():
+    coarse = Answers.of(np.array([[0.5, 0.3, 0.2], [0.4, 0.2, 0.4], [0.1, 0.8, 0.1]], np.float32), [10, 11, 12])
+    fine = Answers.of(np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]], np.float32), [30, 31, 32])
+    both = coarse.asked_again(fine, 0.15)
+    assert both.best[:, 0].tolist() == [0, 2, 1]
+    assert both.bytes.tolist() == [10, 42, 12]
+    figures = measured(both, fine, np.array([0, 2, 1]), dataset="d")
+    assert (figures.top1, figures.second_share, figures.bytes_mean) == (1.0, 1 / 3, 64 / 3)
+    assert Answers.of(np.ones((1, 1), np.float32)).asked_again(fine, 1.0).twice.tolist() == [False]
 
 
 @pytest.fixture

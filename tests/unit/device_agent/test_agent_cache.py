@@ -207,7 +207,7 @@ def test_one_stall_does_not_banish_an_option() -> None:
 
 
 ONCE = replace(WHOLE, id=OptionId(1), coder="raw", cluster_graph="tail.onnx")
-TWICE = replace(ONCE, id=OptionId(2), second=Second(ONCE.id, lead=0.2, share=0.4))
+TWICE = replace(ONCE, id=OptionId(2), second=Second(ONCE.id, lead=0.2), measured=replace(MEASURED, second_share=0.4))
 
 
 def test_an_option_with_a_second_begins_with_its_measured_share_and_a_message_for_each_look() -> None:

@@ -137,7 +137,7 @@ def test_options_that_share_a_graph_share_its_session_and_its_warm_up(head, monk
 
 
 def test_symbols_are_coded_again_as_a_finer_option_without_the_head(make_head, monkeypatch):
-    twice = replace(COARSE, second=Second(FINE.id, 0.25, 0.3))
+    twice = replace(COARSE, second=Second(FINE.id, 0.25))
     head = make_head(twice, FINE, WHOLE)
     first = head.encode(twice, PIXELS)
     runs = []
@@ -150,7 +150,7 @@ def test_symbols_are_coded_again_as_a_finer_option_without_the_head(make_head, m
 
 
 def test_an_option_is_made_ready_together_with_its_second(make_head, monkeypatch):
-    twice = replace(COARSE, second=Second(FINE.id, 0.25, 0.3))
+    twice = replace(COARSE, second=Second(FINE.id, 0.25))
     head = make_head(twice, FINE, WHOLE)
     coded = []
     code = head._code
@@ -160,7 +160,7 @@ def test_an_option_is_made_ready_together_with_its_second(make_head, monkeypatch
 
 
 def test_a_slower_device_codes_again_as_slowly(make_head, monkeypatch):
-    twice = replace(COARSE, second=Second(FINE.id, 0.25, 0.3))
+    twice = replace(COARSE, second=Second(FINE.id, 0.25))
     head = make_head(twice, FINE, WHOLE)
     first = head.encode(twice, PIXELS)
     slept_s = []

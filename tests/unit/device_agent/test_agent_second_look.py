@@ -39,7 +39,13 @@ FINE = Option(
     device_graph="head.onnx", cluster_graph="tail.onnx", tables=None, gains=None, quality=None,
     macs=Macs(1, 1, 1, 1), measured=MEASURED,
 )  # fmt: skip
-COARSE = replace(FINE, id=OptionId(1), rate="coarse", second=Second(FINE.id, lead=0.25, share=0.4))
+COARSE = replace(
+    FINE,
+    id=OptionId(1),
+    rate="coarse",
+    second=Second(FINE.id, lead=0.25),
+    measured=replace(FINE.measured, second_share=0.4),
+)
 WHOLE = replace(
     FINE, id=OptionId(3), point=PointName("output"), rate="whole", coder="none", shape=(1, 1, 1), cluster_graph=None
 )
@@ -215,4 +221,4 @@ async def test_the_prediction_has_the_second_looks_in_it(loaded):
     [((0.6, 0.36), True), ((0.6, 0.35), False), ((0.6, 0.3), False), ((0.1,), False), ((), False)],
 )
 def test_doubt_is_a_lead_below_that_of_the_second(scores, doubt):
-    assert leaves_doubt(reply(0, scores, 1).result, Second(FINE.id, lead=0.25, share=0.0)) is doubt
+    assert leaves_doubt(reply(0, scores, 1).result, Second(FINE.id, lead=0.25)) is doubt

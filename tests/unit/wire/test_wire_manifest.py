@@ -241,30 +241,30 @@ def test_a_manifest_that_does_not_hold_together_is_neither_written_nor_read(bad)
     assert str(read.value) == str(written.value)
 
 
-COARSE = replace(RANS, second=Second(4, 0.25, 0.3))
+COARSE = replace(RANS, second=Second(4, 0.25))
 FINER = replace(RANS, id=4)
 TWICE = replace(MANIFEST, options=(COARSE, FINER, JPEG, ALONE))
 
 
-def test_an_option_may_name_a_second_and_its_share():
+def test_an_option_may_name_a_second():
     assert load_manifest(dump_manifest(TWICE)) == TWICE
     assert [option["second"] for option in json.loads(dump_manifest(TWICE))["options"]] == [
-        {"option": 4, "lead": 0.25, "share": 0.3}, None, None, None,
+        {"option": 4, "lead": 0.25}, None, None, None,
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("coarse", "finer", "fault"),
     [
-        (replace(COARSE, second=Second(9, 0.25, 0.3)), FINER, "option 3 has the second 9, and there is no such option"),
-        (replace(COARSE, second=Second(3, 0.25, 0.3)), FINER, "option 3 is its own second"),
-        (replace(COARSE, second=Second(4, 0.0, 0.3)), FINER, "option 3 has a second and the lead 0"),
+        (replace(COARSE, second=Second(9, 0.25)), FINER, "option 3 has the second 9, and there is no such option"),
+        (replace(COARSE, second=Second(3, 0.25)), FINER, "option 3 is its own second"),
+        (replace(COARSE, second=Second(4, 0.0)), FINER, "option 3 has a second and the lead 0"),
         (COARSE, replace(FINER, point="features.6"), "option 3 has the second 4, which has another point"),
         (COARSE, replace(FINER, device_graph="device/2.onnx"), "has the second 4, which has another device graph"),
         (COARSE, replace(FINER, cluster_graph="cluster/2.onnx"), "has the second 4, which has another cluster graph"),
-        (COARSE, replace(FINER, second=Second(5, 0.25, 0.3)), "has the second 4, which has a second itself"),
-        (replace(JPEG, id=3, second=Second(4, 0.25, 0.3)), replace(JPEG, id=4), "3 has a second, and needs a device"),
-        (replace(ALONE, id=3, second=Second(4, 0.25, 0.3)), replace(ALONE, id=4), "3 has a second, and needs a device"),
+        (COARSE, replace(FINER, second=Second(5, 0.25)), "has the second 4, which has a second itself"),
+        (replace(JPEG, id=3, second=Second(4, 0.25)), replace(JPEG, id=4), "3 has a second, and needs a device"),
+        (replace(ALONE, id=3, second=Second(4, 0.25)), replace(ALONE, id=4), "3 has a second, and needs a device"),
     ],
 )
 def test_a_second_that_cannot_be_sent_after_the_first_is_neither_written_nor_read(coarse, finer, fault):
@@ -276,8 +276,8 @@ def test_a_second_that_cannot_be_sent_after_the_first_is_neither_written_nor_rea
         load_manifest(as_json(to_plain(bad)))
 
 
-@pytest.mark.parametrize("second", [{"option": 4, "lead": 1.5, "share": 0.3}, {"option": 4, "lead": 0.25}, 4])
-def test_a_second_has_a_lead_and_a_share_that_are_fractions(second):
+@pytest.mark.parametrize("second", [{"option": 4, "lead": 1.5}, {"option": 4}, 4])
+def test_a_second_has_a_lead_that_is_a_fraction(second):
     plain = json.loads(dump_manifest(TWICE))
     plain["options"][0]["second"] = second
     with pytest.raises(BundleError, match=r"options\[0\]\.second"):
