@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 from wire.activity import activities, contexts
 from wire.errors import BadBitstream, BundleError, CorruptBitstream, TruncatedBitstream
 from wire.rans import RansCoder
-from wire.rans_tables import TOTAL, cost_bits, integer_tables
+from wire.rans_tables import TOTAL, cost_bits, integer_tables, peaks
 
 bounded = settings(derandomize=True, deadline=None, max_examples=100)
 
@@ -22,15 +22,17 @@ def tables_of_coders(draw, max_channels=10):
     counts = st.one_of(st.integers(0, 1000), st.just(0), st.integers(0, 40).map(lambda power: 2**power))
     bounds = np.sort(draw(hnp.arrays(np.int64, (channels, ways), elements=st.integers(0, 60))), axis=1)
     bounds[:, 0] = 0
-    return integer_tables(draw(hnp.arrays(np.int64, (channels, ways, levels), elements=counts)), bounds)
+    highest = draw(hnp.arrays(np.int64, channels, elements=st.integers(1, levels - 1)))
+    highest[draw(st.integers(1, channels)) :] = 0
+    return integer_tables(draw(hnp.arrays(np.int64, (channels, ways, levels), elements=counts)), bounds, highest)
 
 
 @st.composite
 def tables_and_levels(draw):
     tables = draw(tables_of_coders())
-    most = tables.shape[2] - 2
     shape = (len(tables), draw(st.integers(1, 9)), draw(st.integers(1, 9)))
-    return tables, draw(hnp.arrays(np.int8, shape, elements=st.integers(-most, most)))
+    most = peaks(tables).astype(np.int8)[:, None, None]
+    return tables, np.clip(draw(hnp.arrays(np.int8, shape, elements=st.integers(-23, 23))), -most, most)
 
 
 def drawn(seed, shape, scale, most=15):
@@ -53,9 +55,10 @@ def read_one_by_one(data, tables, height, width):
     states = [int.from_bytes(data[1 + 4 * lane : 5 + 4 * lane], "little") for lane in range(lanes)]
     position = 1 + 4 * lanes
     levels = np.zeros((len(tables), height, width), np.int8)
-    for first in range(0, len(tables), 4):
+    coded = levels[: np.count_nonzero(peaks(tables))]
+    for first in range(0, len(coded), 4):
         found = contexts(activities(levels), tables[..., -1])
-        for number, place in enumerate(np.ndindex(levels[first : first + 4].shape)):
+        for number, place in enumerate(np.ndindex(coded[first : first + 4].shape)):
             channel, row, column = first + place[0], *place[1:]
             lane = number % lanes
             slot, start, magnitude = states[lane] % TOTAL, 0, 0
@@ -319,6 +322,9 @@ def test_a_plane_without_levels_is_our_own_fault(height, width):
         np.tile([2048, 2048, 0], (0, 1, 1)),
         np.tile([2048, 2048, 0], (1, 0, 1)),
         np.array([[[4096 - 128, *[1] * 128, 0]]]),
+        np.array([[[2048, 0, 2048, 0]]]),
+        np.array([[[2048, 2048, 0, 0], [2048, 1024, 1024, 1]]]),
+        np.array([[[4096, 0, 0]], [[2048, 2048, 0]]]),
         np.empty((1, 1, 0), np.uint16),
     ],
 )
@@ -326,6 +332,25 @@ def test_tables_that_cannot_be_used_are_refused_with_a_way_to_mend_it(tables):
     with pytest.raises(BundleError) as caught:
         RansCoder(tables)
     assert caught.value.mend
+
+
+def test_silent_channels_take_no_bytes_and_are_nothing_when_they_come():
+    counts, bounds = np.ones((3, 1, 5), np.int64), np.zeros((3, 1), np.int64)
+    some, all_three = (RansCoder(integer_tables(counts, bounds, highest)) for highest in ([4, 4, 0], [4, 4, 4]))
+    levels = np.zeros((3, 6, 6), np.int8)
+    levels[:2] = 3
+    assert len(some.encode(levels)) < len(all_three.encode(levels)) - 9
+    assert RansCoder(integer_tables(counts[:2], bounds[:2])).encode(levels[:2]) == some.encode(levels)
+    np.testing.assert_array_equal(some.decode(some.encode(levels), 6, 6), levels)
+
+
+@pytest.mark.parametrize(("channel", "highest"), [(0, [2, 4, 0]), (2, [4, 4, 0])])
+def test_a_level_above_the_peak_of_its_channel_is_our_own_fault(channel, highest):
+    coder = RansCoder(integer_tables(np.ones((3, 1, 5), np.int64), np.zeros((3, 1), np.int64), highest))
+    levels = np.zeros((3, 2, 2), np.int8)
+    levels[channel, 1, 0] = -3
+    with pytest.raises(ValueError, match=f"magnitude 3 is outside the table of channel {channel}"):
+        coder.encode(levels)
 
 
 def test_a_coder_says_what_it_codes():

@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from wire.errors import BundleError
-from wire.rans_tables import LOG_BITS, MAX_LEVELS, TOTAL, check_tables, cost_bits, integer_tables, logarithms
+from wire.rans_tables import (
+    LOG_BITS,
+    MAX_LEVELS,
+    TOTAL,
+    check_tables,
+    cost_bits,
+    integer_tables,
+    logarithms,
+    peaks,
+)
 
 bounded = settings(derandomize=True, deadline=None, max_examples=100)
 
@@ -36,6 +45,23 @@ def test_what_was_counted_more_often_is_never_rarer_and_ties_go_by_magnitude(cou
     frequencies = integer_tables(counts, np.zeros(counts.shape[:2], np.int64))[..., :-1].astype(int)
     order = np.argsort(-counts, axis=2, kind="stable")
     assert (np.diff(np.take_along_axis(frequencies, order, axis=2), axis=2) <= 0).all()
+
+
+@bounded
+@given(any_counts, st.data())
+def test_above_a_peak_nothing_is_possible_and_what_was_counted_there_is_at_the_peak(counts, data):
+    counts //= counts.shape[2]  # so that the sum is a count too
+    highest = data.draw(hnp.arrays(np.int64, len(counts), elements=st.integers(1, counts.shape[2] - 1)))
+    bounds = np.zeros(counts.shape[:2], np.int64)
+    tables = integer_tables(counts, bounds, highest)
+    check_tables(tables)
+    assert peaks(tables).tolist() == highest.tolist()
+    clipped = np.where(np.arange(counts.shape[2]) <= highest[:, None, None], counts, 0)
+    at_peak = np.take_along_axis(clipped, highest[:, None, None], axis=2) + (counts - clipped).sum(
+        axis=2, keepdims=True
+    )
+    np.put_along_axis(clipped, highest[:, None, None], at_peak, axis=2)
+    np.testing.assert_array_equal(tables, integer_tables(clipped, bounds, highest))
 
 
 def shared_one_by_one(counts):
