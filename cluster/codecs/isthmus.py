@@ -22,9 +22,14 @@ MOST_WAVES: Final = 128
 RATES: Final = 6
 RATE_STEP: Final = 2**-0.5
 """Each rate has this share of the bytes of the one above it."""
-SECOND_RATES: Final = 3
-"""A second look is so many rates finer, at 2.8 times the bytes."""
-SECOND_LEAD: Final = 0.2
+SECOND_LOOKS: Final = (
+    SecondLook("r4", "r1", 0.1),
+    SecondLook("r5", "r2", 0.2),
+    SecondLook("r6", "r2", 0.3),
+    SecondLook("r6", "r3", 0.3),
+    SecondLook("r6", "r4", 0.25),
+)
+"""The pairs and leads that were best in a trial of many: the coarser the first look, the more often a second pays."""
 MAGNITUDES: Final = 64
 """A level has a magnitude below this; a rate's tables may have fewer, and its coder then clips to those."""
 
@@ -102,11 +107,8 @@ class Isthmus(Codec):
 
     @property
     def second_looks(self) -> tuple[SecondLook, ...]:
-        """The coarse rates, each with one that is ``SECOND_RATES`` finer."""
-        return tuple(
-            SecondLook(f"r{index + 1}", f"r{index + 1 - SECOND_RATES}", SECOND_LEAD)
-            for index in range(SECOND_RATES, RATES)
-        )
+        """Some coarse rates, each with a finer one."""
+        return SECOND_LOOKS
 
     def patches(self, features: Tensor) -> Tensor:
         """Put the s×s values of a patch into channels: (N, C·s·s, H/s, W/s)."""
