@@ -29,6 +29,7 @@ CODECS = [
     ("stem", "offload-lossy", "8bit"),
     ("flatten", "offload", "float32"),
 ]
+SIX = tuple(f"r{rate}" for rate in range(1, 7))
 KEY = CodecKey("toy", "stem", "bottlenet", "c4-s2")
 
 
