@@ -14,11 +14,11 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 
 from cluster.codecs.codec import Codec, Maps, Rate, SecondLook
-from cluster.codecs.task_transform import TaskTransform, by_group, wave_groups
+from cluster.codecs.task_transform import TaskTransform, analysed, synthesised, wave_groups
 from wire.errors import SettingError
 
-MOST_WAVES: Final = 128
-"""So many coefficients of the places are computed; the others hardly ever come to a level, and cost the device time."""
+SLOW_WAVES: Final = 64
+"""All channels of so many waves are computed; of the faster ones as many as the setting says."""
 RATES: Final = 6
 RATE_STEP: Final = 2**-0.5
 """Each rate has this share of the bytes of the one above it."""
@@ -36,29 +36,35 @@ MAGNITUDES: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class IsthmusSetting:
-    """So many bands of coefficients are sent, of s×s patches; the first rate aims at ``most_bytes`` a frame."""
+    """So many bands of coefficients are sent, of s×s patches; the first rate aims at ``most_bytes`` a frame.
+
+    ``fast_channels`` of every fast wave are computed, where it is not all: a lighter encoder.
+    """
 
     bands: int
     stride: int
     most_bytes: int
+    fast_channels: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> "IsthmusSetting":
-        """Read ``k80-s2-b3500``.
+        """Read ``k80-s2-b3500`` or ``k80-s2-b3500-c64``.
 
         Raises:
             SettingError: the text is not of that form.
         """
-        match = re.fullmatch(r"k([1-9]\d{0,2})-s([12])-b([1-9]\d{1,4})", text)
+        match = re.fullmatch(r"k([1-9]\d{0,2})-s([12])-b([1-9]\d{1,4})(?:-c([1-9]\d{0,2}))?", text)
         if match is None:
             raise SettingError(
                 f"{text!r} is no setting of isthmus",
-                mend="write it as k80-s2-b3500: 80 bands, patches of 2×2 (or 1), first rate of 3500 bytes a frame",
+                mend="write it as k80-s2-b3500: 80 bands, patches of 2×2 (or 1), first rate of 3500 bytes a frame; or "
+                "as k80-s2-b3500-c64, with 64 channels of the fast waves for a lighter encoder",
             )
-        return cls(int(match[1]), int(match[2]), int(match[3]))
+        return cls(int(match[1]), int(match[2]), int(match[3]), int(match[4]) if match[4] else None)
 
     def __str__(self) -> str:
-        return f"k{self.bands}-s{self.stride}-b{self.most_bytes}"
+        lighter = "" if self.fast_channels is None else f"-c{self.fast_channels}"
+        return f"k{self.bands}-s{self.stride}-b{self.most_bytes}{lighter}"
 
     @property
     def target_bytes(self) -> tuple[float, ...]:
@@ -84,19 +90,20 @@ class Isthmus(Codec):
         super().__init__()
         stride = setting.stride
         fits = len(shape) == 3 and shape[1] % stride == 0 and shape[2] % stride == 0
-        if not fits or setting.bands > most_bands(shape, stride):
+        channels = shape[0] * stride**2
+        if not fits or max(setting.bands, setting.fast_channels or 1) > channels:
             raise SettingError(
                 f"isthmus {setting} does not fit a tensor of shape {shape}",
-                mend="choose a point with a (C, H, W) tensor, a stride that divides H and W, and at most C·s·s bands"
-                + (f", here {most_bands(shape, stride)}" if fits else ""),
+                mend="choose a point with a (C, H, W) tensor, a stride that divides H and W, and at most C·s·s bands "
+                "and channels",
             )
         self.setting = setting
         self._stride = stride
         self.symbol_shape = (setting.bands, shape[1] // stride, shape[2] // stride)
-        self.waves = min(self.symbol_shape[1] * self.symbol_shape[2], MOST_WAVES)
-        """How many coefficients of the places are computed."""
-        self.encoder = Encoder(shape[0] * stride**2, stride, self.symbol_shape)
-        self.decoder = Decoder(shape[0] * stride**2, stride, self.symbol_shape)
+        self.kept = kept_channels(channels, self.symbol_shape, setting.fast_channels)
+        """How many channels of each group of waves are computed."""
+        self.encoder = Encoder(channels, stride, self.symbol_shape, self.kept)
+        self.decoder = Decoder(channels, stride, self.symbol_shape, self.kept)
         self.gains: Tensor
         self.register_buffer("gains", torch.ones(RATES, 2, setting.bands))
 
@@ -136,10 +143,13 @@ class Isthmus(Codec):
         return restored
 
 
-def most_bands(shape: tuple[int, ...], stride: int) -> int:
-    """Give the most bands that the coefficients of a tensor (C, H, W) fill."""
-    places = shape[1] * shape[2] // stride**2
-    return shape[0] * stride**2 * min(places, MOST_WAVES) // places
+def kept_channels(channels: int, sent: Maps, fast: int | None) -> list[int]:
+    """Give how many channels of each group of waves are computed: all of the slow, and ``fast`` of the others."""
+    kept, wave = list[int](), 0
+    for size in wave_groups(sent[1] * sent[2]):
+        kept.append(channels if fast is None or wave < SLOW_WAVES else fast)
+        wave += size
+    return kept
 
 
 class _Half(nn.Module):
@@ -148,17 +158,17 @@ class _Half(nn.Module):
     mean: Tensor
     """(1, C, 1, 1)."""
     places: Tensor
-    """(P, waves) in the encoder, (waves, P) in the decoder."""
+    """(P, P), to be multiplied from the right."""
     channels: Tensor
     """(groups of waves, C, C)."""
 
-    def __init__(self, channels: int, stride: int, sent: Maps) -> None:
+    def __init__(self, channels: int, stride: int, sent: Maps, kept: list[int]) -> None:
         super().__init__()
-        self.stride, self.sent = stride, sent
-        self.waves = min(sent[1] * sent[2], MOST_WAVES)
+        self.stride, self.sent, self.kept = stride, sent, kept
+        waves = sent[1] * sent[2]
         self.register_buffer("mean", torch.zeros(1, channels, 1, 1))
-        self.register_buffer("places", torch.eye(sent[1] * sent[2], self.waves))
-        self.register_buffer("channels", torch.eye(channels).repeat(len(wave_groups(self.waves)), 1, 1))
+        self.register_buffer("places", torch.eye(waves))
+        self.register_buffer("channels", torch.eye(channels).repeat(len(kept), 1, 1))
 
     def take(self, mean: Tensor, places: Tensor, channels: Tensor) -> None:
         self.mean.copy_(mean[:, None, None])
@@ -172,8 +182,8 @@ class Encoder(_Half):
     ``order`` (bands·h·w,) has the numbers of the coefficients that are sent.
     """
 
-    def __init__(self, channels: int, stride: int, sent: Maps) -> None:
-        super().__init__(channels, stride, sent)
+    def __init__(self, channels: int, stride: int, sent: Maps, kept: list[int]) -> None:
+        super().__init__(channels, stride, sent, kept)
         self.order: Tensor
         self.register_buffer("order", torch.arange(sent[0] * sent[1] * sent[2]))
 
@@ -185,7 +195,7 @@ class Encoder(_Half):
     def forward(self, features: Tensor) -> Tensor:
         """Give latents (N, bands, h, w) of features (N, C, H, W)."""
         waves = (_patches(features, self.stride) - self.mean).flatten(2) @ self.places
-        return by_group(self.channels, waves).flatten(1).index_select(1, self.order).view(-1, *self.sent)
+        return analysed(self.channels, waves, self.kept).flatten(1).index_select(1, self.order).view(-1, *self.sent)
 
 
 class Decoder(_Half):
@@ -194,11 +204,10 @@ class Decoder(_Half):
     ``source`` says where each coefficient lies among the latents; behind their end is a zero.
     """
 
-    def __init__(self, channels: int, stride: int, sent: Maps) -> None:
-        super().__init__(channels, stride, sent)
+    def __init__(self, channels: int, stride: int, sent: Maps, kept: list[int]) -> None:
+        super().__init__(channels, stride, sent, kept)
         self.source: Tensor
-        self.register_buffer("source", torch.zeros(channels * self.waves, dtype=torch.int64))
-        self.places = self.places.T.contiguous()
+        self.register_buffer("source", torch.zeros(channels * len(self.places), dtype=torch.int64))
 
     def set_transform(self, transform: TaskTransform, order: Tensor) -> None:
         """Take a transform of patches of the stride's size, and the order of its coefficients."""
@@ -209,8 +218,8 @@ class Decoder(_Half):
     def forward(self, latents: Tensor) -> Tensor:
         """Restore features (N, C, H, W) from dequantised latents (N, bands, h, w)."""
         sent = F.pad(latents.flatten(1), (0, 1))
-        coefficients = sent.index_select(1, self.source).view(-1, self.channels.shape[1], self.waves)
-        values = by_group(self.channels, coefficients) @ self.places
+        coefficients = sent.index_select(1, self.source).view(-1, self.channels.shape[1], len(self.places))
+        values = synthesised(self.channels, coefficients, self.kept) @ self.places
         patches = values.view(-1, self.channels.shape[1], *self.sent[1:]) + self.mean
         return F.pixel_shuffle(patches, self.stride) if self.stride > 1 else patches
 

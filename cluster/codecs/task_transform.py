@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor
 
 PART: Final = 256
@@ -26,7 +27,7 @@ GROWTH: Final = 1.3
 
 @dataclass(frozen=True, slots=True)
 class Transform:
-    """``analysis`` (..., k, n) makes coefficients of values, most important first; ``synthesis`` makes them values."""
+    """``analysis`` (..., n, n) makes coefficients of values, most important first; ``synthesis`` makes them values."""
 
     analysis: Tensor
     synthesis: Tensor
@@ -34,16 +35,16 @@ class Transform:
 
 @dataclass(frozen=True, slots=True)
 class TaskTransform:
-    """The mean (C,) of feature maps, a transform of the places (waves, H·W), and one of the channels (groups, C, C)."""
+    """The mean (C,) of feature maps, a transform of the places (H·W), and one of the channels (groups, C, C)."""
 
     mean: Tensor
     places: Transform
     channels: Transform
 
-    def coefficients(self, maps: Tensor) -> Tensor:
-        """Transform maps (N, C, H, W) to coefficients (N, C, waves)."""
+    def coefficients(self, maps: Tensor, kept: list[int]) -> Tensor:
+        """Transform maps (N, C, H, W) to coefficients (N, C, waves), as ``analysed`` does."""
         waves = (maps - self.mean[:, None, None]).flatten(2) @ self.places.analysis.T
-        return by_group(self.channels.analysis, waves)
+        return analysed(self.channels.analysis, waves, kept)
 
 
 def wave_groups(waves: int) -> list[int]:
@@ -55,27 +56,34 @@ def wave_groups(waves: int) -> list[int]:
     return sizes
 
 
-def by_group(matrices: Tensor, waves: Tensor) -> Tensor:
-    """Multiply the channels of waves (N, C, waves) by their group's matrix, of ``matrices`` (groups, C, C)."""
-    parts = torch.split(waves, wave_groups(waves.shape[2]), dim=2)
-    return torch.cat([matrix @ part for matrix, part in zip(matrices, parts, strict=True)], dim=2)
+def analysed(matrices: Tensor, waves: Tensor, kept: list[int]) -> Tensor:
+    """Multiply waves (N, C, waves) by their group's matrix, of ``matrices`` (groups, C, C).
 
-
-def task_transform(features: Tensor, gradients: Tensor, *, waves: int) -> TaskTransform:
-    """Find the transform for ``features`` (N, C, H, W) and gradients of the answer by them (M, C, H, W).
-
-    The ``waves`` that are worth most are kept, at most H·W.
+    Of every group's coefficients only the first ``kept`` are computed; the others are 0.
     """
+    channels = waves.shape[1]
+    parts = zip(matrices, torch.split(waves, wave_groups(waves.shape[2]), dim=2), kept, strict=True)
+    return torch.cat([F.pad(matrix[:most] @ part, (0, 0, 0, channels - most)) for matrix, part, most in parts], dim=2)
+
+
+def synthesised(matrices: Tensor, coefficients: Tensor, kept: list[int]) -> Tensor:
+    """Undo ``analysed`` with the inverse matrices."""
+    parts = zip(matrices, torch.split(coefficients, wave_groups(coefficients.shape[2]), dim=2), kept, strict=True)
+    return torch.cat([matrix[:, :most] @ part[:, :most] for matrix, part, most in parts], dim=2)
+
+
+def task_transform(features: Tensor, gradients: Tensor) -> TaskTransform:
+    """Find the transform for ``features`` (N, C, H, W) and gradients of the answer by them (M, C, H, W)."""
     mean = features.mean(dim=(0, 2, 3))
     centred, slopes = (features - mean[:, None, None]).flatten(2), gradients.flatten(2)
-    places = _places(centred, slopes, waves)
+    places = _places(centred, slopes)
     # A gradient by a coefficient: the chain rule through the synthesis.
     made = slopes @ places.synthesis, centred @ places.analysis.T
     worth, covariance = (_grouped(_outer(maps, "mcp,mdp->pcd")) for maps in made)
     return TaskTransform(mean, places, _weighted_klt(worth, covariance, SHRINK_CHANNELS))
 
 
-def _places(centred: Tensor, slopes: Tensor, waves: int) -> Transform:
+def _places(centred: Tensor, slopes: Tensor) -> Transform:
     """Find the transform of places, in which the channels count by what the answer depends on."""
     worth, covariance = (_outer(maps, "mcp,mdp->cd")[None] for maps in (slopes, centred))
     mixed = _weighted_klt(worth, covariance, SHRINK_PLACES)
@@ -84,7 +92,7 @@ def _places(centred: Tensor, slopes: Tensor, waves: int) -> Transform:
         _outer(maps, "mcp,mcq->pq")[None] / len(analysis) for maps in (synthesis.T @ slopes, analysis @ centred)
     )
     found = _weighted_klt(worth, covariance, SHRINK_PLACES)
-    return Transform(found.analysis[0, :waves], found.synthesis[0, :, :waves])
+    return Transform(found.analysis[0], found.synthesis[0])
 
 
 def _outer(maps: Tensor, equation: str) -> Tensor:

@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cluster.codecs.codec import Maps
 from cluster.codecs.isthmus import MAGNITUDES, Isthmus, IsthmusSetting
 from cluster.codecs.task_transform import TaskTransform, task_transform
 from cluster.training.context_tables import context_tables
@@ -46,8 +45,8 @@ class TaskTransformRecipe(Recipe):
         """Find the transform, sort its coefficients into bands, and find each rate's gains."""
         codec = self._codec
         gradients = self._gradients(features)
-        transform = task_transform(codec.patches(features), codec.patches(gradients), waves=codec.waves)
-        codec.set_transform(transform, _order(transform, codec.patches(features), codec.symbol_shape))
+        transform = task_transform(codec.patches(features), codec.patches(gradients))
+        codec.set_transform(transform, _order(transform, codec, features))
         self._set_gains(features[:: max(1, len(features) // COUNT_ROWS)])
 
     def tables(self, batches: Iterable[Tensor]) -> dict[str, NDArray[np.uint16]]:
@@ -111,15 +110,16 @@ class TaskTransformRecipe(Recipe):
         return high
 
 
-def _order(transform: TaskTransform, patches: Tensor, sent: Maps) -> Tensor:
+def _order(transform: TaskTransform, codec: Isthmus, features: Tensor) -> Tensor:
     """List the coefficients to send: bands of falling energy, and in a band the slow waves before the fast ones.
 
     So that what lies at one position of the bands has something to do with one another.
     """
-    energy = sum(transform.coefficients(part).square().sum(dim=0) for part in torch.split(patches, BATCH))
+    patches = torch.split(codec.patches(features), BATCH)
+    energy = sum(transform.coefficients(part, codec.kept).square().sum(dim=0) for part in patches)
     assert isinstance(energy, Tensor)
-    strongest = energy.flatten().argsort(descending=True)[: int(np.prod(sent))]
-    bands = strongest.view(sent[0], -1)
+    strongest = energy.flatten().argsort(descending=True)[: int(np.prod(codec.symbol_shape))]
+    bands = strongest.view(codec.symbol_shape[0], -1)
     waves = (bands % energy.shape[1]).argsort(dim=1, stable=True)
     return bands.gather(1, waves).flatten()
 

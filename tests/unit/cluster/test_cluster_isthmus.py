@@ -36,19 +36,20 @@ def fitted():
     return codec, recipe.tables([features]), features
 
 
-@pytest.mark.parametrize("text", ["k80-s2-b3500", "k1-s1-b10"])
+@pytest.mark.parametrize("text", ["k80-s2-b3500", "k1-s1-b10", "k8-s2-b99-c64"])
 def test_a_setting_is_read_as_it_is_written(text):
     assert str(IsthmusSetting.parse(text)) == text
 
 
-@pytest.mark.parametrize("text", ["", "k0-s1-b100", "k8-s3-b100", "n8-s2-b100", "k8-s2", "k8-s2-b0"])
+@pytest.mark.parametrize("text", ["", "k0-s1-b100", "k8-s3-b100", "n8-s2-b100", "k8-s2", "k8-s2-b0", "k8-s2-b99-c0"])
 def test_a_text_that_is_no_setting_is_refused(text):
     with pytest.raises(SettingError, match="no setting of isthmus"):
         IsthmusSetting.parse(text)
 
 
 @pytest.mark.parametrize(
-    ("shape", "setting"), [((6,), "k1-s1-b99"), ((6, 7, 8), "k1-s2-b99"), ((6, 8, 8), "k25-s2-b99")]
+    ("shape", "setting"),
+    [((6,), "k1-s1-b99"), ((6, 7, 8), "k1-s2-b99"), ((6, 8, 8), "k25-s2-b99"), ((6, 8, 8), "k8-s2-b99-c25")],
 )
 def test_a_setting_that_does_not_fit_the_tensor_is_refused(shape, setting):
     with pytest.raises(SettingError, match="does not fit"):
@@ -59,7 +60,7 @@ def test_a_whole_transform_gives_the_features_back():
     features = smooth_features()
     codec = Isthmus(SHAPE, IsthmusSetting.parse("k24-s2-b999"))
     patches = codec.patches(features)
-    transform = task_transform(patches, torch.randn_like(patches), waves=16)
+    transform = task_transform(patches, torch.randn_like(patches))
     codec.set_transform(transform, torch.randperm(24 * 16))
     with torch.no_grad():
         restored = codec.decoder(codec.encoder(features))
@@ -70,7 +71,7 @@ def test_the_transform_keeps_what_the_answer_depends_on_before_what_varies_most(
     features = torch.randn(400, 2, 1, 1) * torch.tensor([1.0, 3.0])[:, None, None]
     gradients = torch.zeros(400, 2, 1, 1)
     gradients[:, 0] = 1.0
-    first = task_transform(features, gradients, waves=1).channels.analysis[0, 0]
+    first = task_transform(features, gradients).channels.analysis[0, 0]
     assert abs(float(first[0])) > 1.0
     assert abs(float(first[1])) < 0.2
 
