@@ -7,6 +7,7 @@ from typing import Any
 import click
 from rich.table import Table
 
+from cluster.cli.bench_codecs import codecs
 from cluster.cli.screen import notes, output, write_json
 
 JSON_OPTION = click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures here.")
@@ -15,6 +16,9 @@ JSON_OPTION = click.option("--json", "json_file", type=click.Path(path_type=Path
 @click.group()
 def command() -> None:
     """Measure Isthmus against its rivals, all in one run on this machine."""
+
+
+command.add_command(codecs)
 
 
 @command.command()
