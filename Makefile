@@ -29,6 +29,7 @@ TRAIN = $(BIN)/isthmus train --data $(DATA)/caltech-101
 weights: $(VENV)/ready
 	$(TRAIN) --point blocks.13 --setting k96-s1-b520 --views 6
 	$(TRAIN) --point blocks.9 --setting k70-s1-b1600 --views 6
+	$(TRAIN) --point blocks.6 --setting k60-s1-b2200 --views 6
 	$(TRAIN) --point blocks.3 --setting k100-s2-b3000-c64 --views 6
 	$(BIN)/isthmus bundle build --measure $(DATA)/imagenet-1k-cc-by
 
