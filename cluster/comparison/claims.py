@@ -163,11 +163,14 @@ class DeepCodEntry:
 
 
 def deepcod_entries(rows: Sequence[Row]) -> list[DeepCodEntry]:
-    """Give the table at the point where the baselines were calibrated, in the paper's order, and ours behind it."""
+    """Give the table at the point where the baselines were calibrated, in the paper's order, and ours behind it.
+
+    A codec that was trained elsewhere stands in it with its own point.
+    """
     point = next((row.figures.point for row in of_codec(rows, "offload")), None)
     found: list[DeepCodEntry] = []
     for codec, name in (DEEPCOD_TABLE | {OURS: "Isthmus"}).items():
-        own = of_codec(rows, codec, point)
+        own = of_codec(rows, codec, point) or of_codec(rows, codec)
         found.extend(DeepCodEntry(name, row) for row in own)
         if not own:
             found.append(DeepCodEntry(name, None))

@@ -97,20 +97,20 @@ def awareness_table(rows: Sequence[Row]) -> TextTable:
 
 def deepcod_table(rows: Sequence[Row]) -> TextTable:
     """Give DeepCOD's table 1, and ours below it."""
-    headings = ("codec", "rate", "KB", "top-1 drop", "top-5 drop", "pictures")
+    headings = ("codec", "point", "rate", "KB", "top-1 drop", "top-5 drop", "pictures")
     return TextTable(
         "DeepCOD's table 1",
         headings,
         tuple(
-            (each.name, "not trained here", *(NONE,) * 4)
+            (each.name, "not trained here", *(NONE,) * 5)
             if each.row is None
             else (
-                each.name, each.row.figures.rate, f"{each.row.bytes / 1000:.2f}", points(each.row.drop),
-                points(each.row.figures.top5_drop), str(each.row.pictures),
+                each.name, each.row.figures.point, each.row.figures.rate, f"{each.row.bytes / 1000:.2f}",
+                points(each.row.drop), points(each.row.figures.top5_drop), str(each.row.pictures),
             )
             for each in deepcod_entries(rows)
         ),
-        texts=2,
+        texts=3,
     )  # fmt: skip
 
 
