@@ -65,9 +65,11 @@ class RansCoder:
         """
         if levels.ndim != 3 or levels.shape[0] != self.channels or levels.size == 0 or levels.dtype != np.int8:
             raise ValueError(f"levels must be int8 of shape ({self.channels}, h, w), not {levels.dtype} {levels.shape}")
-        self._check_peaks(levels)
+        # -128 has no positive int8; read as uint8 it is 128, and too great.
+        magnitudes = np.abs(levels).view(np.uint8)
+        self._check_peaks(magnitudes)
         levels = levels[: self._coded]
-        symbols = self._symbols(levels)
+        symbols = self._symbols(levels, magnitudes[: self._coded])
         signs = (levels < 0)[levels != 0].view(np.uint8)
         dealt = self._dealt(symbols, _wanted_lanes(levels.size, signs.size), self._group_symbols(*levels.shape[1:]))
         states, carried = seeds(signs, self._costs.take(dealt).sum(axis=0, dtype=np.uint32))
@@ -75,9 +77,8 @@ class RansCoder:
         head = bytes((states.size - 1,)) + states.astype("<u4").tobytes() + words.astype("<u2").tobytes()
         return head + np.packbits(signs[carried:]).tobytes()
 
-    def _check_peaks(self, levels: Levels) -> None:
-        # -128 has no positive int8; read as uint8 it is 128, and too great.
-        highest = np.abs(levels).view(np.uint8).max(axis=(1, 2))
+    def _check_peaks(self, magnitudes: npt.NDArray[np.uint8]) -> None:
+        highest = magnitudes.max(axis=(1, 2))
         if (highest > self.peaks).any():
             channel = int((highest > self.peaks).argmax())
             raise ValueError(
@@ -85,9 +86,8 @@ class RansCoder:
                 f"which ends at {self.peaks[channel]}"
             )
 
-    def _symbols(self, levels: Levels) -> Indices:
+    def _symbols(self, levels: Levels, magnitudes: npt.NDArray[np.uint8]) -> Indices:
         """Give every coded level the number of its table and magnitude: (coded * h * w,), row * M + magnitude."""
-        magnitudes = np.abs(levels).view(np.uint8)
         symbols = contexts(activities(levels), self._bounds).astype(np.intp)
         symbols += self._first_rows
         symbols *= self.levels
