@@ -69,6 +69,13 @@ class Measured:
     """Of the frames that were sent twice, where the option has a second look; the bytes are then those of both."""
 
 
+UNMEASURED: Final = Measured(
+    dataset="none", pictures=0, top1=0.0, top1_drop=0.0, top5=0.0, top5_drop=0.0, agreement=0.0, bytes_mean=0.0,
+    bytes_p95=0.0,
+)  # fmt: skip
+"""Of an option that nobody has measured."""
+
+
 @dataclass(frozen=True, slots=True)
 class Macs:
     """Multiply-accumulates a frame: head and encoder on the device, decoder and tail on the cluster."""

@@ -20,14 +20,10 @@ from cluster.codecs.weights import CodecKey, TrainedCodec
 from cluster.points import INPUT, OUTPUT, Cuts
 from wire.errors import CheckpointError
 from wire.ids import OptionId, PointName
-from wire.manifest import Macs, Measured, Option
+from wire.manifest import UNMEASURED, Macs, Option
 
 HUFFMAN: Final = "huffman"
 TABLE_CODERS: Final = frozenset({"huffman", "rans"})
-UNMEASURED: Final = Measured(
-    dataset="none", pictures=0, top1=0.0, top1_drop=0.0, top5=0.0, top5_drop=0.0, agreement=0.0, bytes_mean=0.0,
-    bytes_p95=0.0,
-)  # fmt: skip
 
 Stage = Literal["export", "measure"]
 Listener = Callable[[Stage, str, int], None]

@@ -3,6 +3,7 @@
 Owns its graphs: the device's passes pixels on as symbols, the cluster's gives the mean of each channel.
 """
 
+from dataclasses import replace
 from hashlib import sha256
 from math import prod
 from pathlib import Path
@@ -19,18 +20,19 @@ from wire.ids import OptionId, PointName
 from wire.manifest import (
     MANIFEST_NAME,
     MANIFEST_SCHEMA,
+    UNMEASURED,
     FileEntry,
     FileSide,
     Input,
     Macs,
     Manifest,
-    Measured,
     Option,
     dump_manifest,
 )
 
 SYNTHETIC_POINT: Final = PointName("synthetic")
 SYMBOL_SHAPE: Final = (3, 13, 13)
+SENT_BYTES: Final = float(HEADER_BYTES + prod(SYMBOL_SHAPE))
 SIDE: Final = 13
 LABELS: Final = ("red", "green", "blue")
 
@@ -65,7 +67,7 @@ def _split() -> Option:
     return Option(
         id=OptionId(0), point=SYNTHETIC_POINT, codec="none", rate="raw", coder="huffman", shape=SYMBOL_SHAPE,
         device_graph="device.onnx", cluster_graph="cluster.onnx", tables="tables.npy", gains=None, quality=None,
-        macs=Macs(0, 0, 0, 0), measured=_unmeasured(float(HEADER_BYTES + prod(SYMBOL_SHAPE))),
+        macs=Macs(0, 0, 0, 0), measured=replace(UNMEASURED, bytes_mean=SENT_BYTES, bytes_p95=SENT_BYTES),
     )  # fmt: skip
 
 
@@ -73,14 +75,7 @@ def _whole() -> Option:
     return Option(
         id=OptionId(1), point=OUTPUT, codec="none", rate="whole", coder="none", shape=(1, 1, 1),
         device_graph="whole.onnx", cluster_graph=None, tables=None, gains=None, quality=None,
-        macs=Macs(0, 0, 0, 0), measured=_unmeasured(0.0),
-    )  # fmt: skip
-
-
-def _unmeasured(size: float) -> Measured:
-    return Measured(
-        dataset="none", pictures=0, top1=0.0, top1_drop=0.0, top5=0.0, top5_drop=0.0, agreement=0.0, bytes_mean=size,
-        bytes_p95=size,
+        macs=Macs(0, 0, 0, 0), measured=UNMEASURED,
     )  # fmt: skip
 
 

@@ -113,7 +113,7 @@ class Evaluator:
         self._begin(options)
         sample = self.frames.sample(SAMPLE)
         every = self.bundle.manifest.options
-        whole_macs = max(sum((o.macs.head, o.macs.tail)) for o in every)
+        whole_macs = max(option.macs.head + option.macs.tail for option in every)
         by_id = {
             option.id: option_figures(option, figures, timing, whole_macs=whole_macs)
             for group in self._groups(options)
