@@ -25,7 +25,7 @@ from cluster.training.grid_runner import GridListener, JobEnded, JobProgress, Jo
 from cluster.training.pictures import find_pictures
 from cluster.training.progress import Progress
 from cluster.training.training_order import TrainingOrder, training_device
-from cluster.training.whole_file import write_whole
+from cluster.whole_file import write_whole
 from wire.errors import DataError, IsthmusError, SettingError
 
 POLL_S: Final = 0.5

@@ -14,7 +14,7 @@ from cluster.backbones.backbone import Backbone
 from cluster.bundles.builder import BundleBuilder
 from cluster.codecs.measured_rates import load_measured
 from cluster.codecs.weights import CodecKey
-from cluster.training.whole_file import write_whole
+from cluster.whole_file import write_whole
 from wire.manifest import Measured
 
 

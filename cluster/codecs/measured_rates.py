@@ -4,12 +4,12 @@ Owns these files. Knows neither how anything is measured nor what the figures me
 """
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from cluster.codecs.weights import CodecKey
+from cluster.whole_file import write_whole
 from wire.errors import CheckpointError, WireError
 from wire.manifest import Measured
 from wire.records import from_plain, to_plain
@@ -25,15 +25,7 @@ def save_measured(folder: Path, key: CodecKey, subject: str, rates: Mapping[str,
     """
     path = _path(folder, key)
     record = {"subject_sha256": subject, "measured": {rate: to_plain(figures) for rate, figures in rates.items()}}
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise CheckpointError(f"{path} cannot be written: {error}", mend="free some space and run again") from error
-    return path
+    return write_whole(path, (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
 
 
 def load_measured(folder: Path, key: CodecKey, subject: str) -> dict[str, Measured]:

@@ -5,7 +5,6 @@ A file holds the codec's own state by name, ``tables.RATE`` and ``gains.RATE`` f
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,12 +14,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from cluster.codecs.codec import Codec, Rate
 from cluster.codecs.registry import build_codec
 from cluster.tensor_digest import tensor_digest
+from cluster.whole_file import write_whole
 from wire.errors import CheckpointError, SettingError
 
 SHIPPED: Final = Path(__file__).parent / "weights"
@@ -75,18 +75,9 @@ def save_codec(folder: Path, key: CodecKey, module: Codec, tables: Mapping[str, 
     gains = {rate.name: rate.gains for rate in module.rates if rate.gains is not None}
     tensors |= {f"{GAINS}{rate}": torch.from_numpy(array.copy()) for rate, array in gains.items()}
     tensors |= {f"{TAIL}{name}": _small(name, tensor) for name, tensor in (module.tail_delta or {}).items()}
-    partial = path.with_name(f".{path.name}.partial")
     # One entry: safetensors writes several in a random order, and equal weights shall give equal files.
     note = json.dumps({"point": key.point, "codec": key.codec, "setting": key.setting}, sort_keys=True)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, partial, metadata={NOTE: note})
-        partial.chmod(0o644)
-        os.replace(partial, path)
-    except (OSError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
-        raise CheckpointError(f"{path} cannot be written: {error}", mend="free some space and run again") from error
-    return path
+    return write_whole(path, save(tensors, metadata={NOTE: note}))
 
 
 def load_codec(folder: Path, key: CodecKey, shape: tuple[int, ...]) -> TrainedCodec:

@@ -101,7 +101,7 @@ def test_a_codec_that_cannot_be_written_leaves_the_old_one(tmp_path, codec, monk
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("cluster.codecs.weights.os.replace", full)
+    monkeypatch.setattr("cluster.whole_file.os.replace", full)
     with pytest.raises(CheckpointError, match="No space left") as caught:
         save_codec(tmp_path, KEY, codec, {})
     assert caught.value.mend

@@ -55,7 +55,7 @@ def test_a_record_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatc
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("cluster.codecs.measured_rates.os.replace", full)
+    monkeypatch.setattr("cluster.whole_file.os.replace", full)
     with pytest.raises(CheckpointError, match="No space left"):
         save_measured(tmp_path, KEY, "another subject", {"huffman": MEASURED})
     assert load_measured(tmp_path, KEY, "subject") == {"huffman": MEASURED}
