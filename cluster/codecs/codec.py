@@ -4,7 +4,7 @@ Owns the interface that training, bundles and measurements share. Knows no codec
 """
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Final, Literal, Protocol
+from typing import ClassVar, Final, Literal, Protocol, Self
 
 import numpy as np
 import torch
@@ -50,6 +50,28 @@ class Setting(Protocol):
     """How far a codec reduces; ``str`` gives the text from which the codec's own setting class reads it again."""
 
     def __str__(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class OnlySetting:
+    """The setting of codecs that leave no choice: each kind of them names its one ``text``, and whose it is."""
+
+    text: ClassVar[str]
+    owner: ClassVar[str]
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the one text.
+
+        Raises:
+            SettingError: the text is anything else.
+        """
+        if text != cls.text:
+            raise SettingError(f"{text!r} is no setting of {cls.owner}", mend=f"the only one is {cls.text}")
+        return cls()
+
+    def __str__(self) -> str:
+        return self.text
 
 
 class Codec(nn.Module):

@@ -10,7 +10,7 @@ from typing import Final
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 
-from cluster.codecs.codec import Codec, Maps, Rate, as_maps
+from cluster.codecs.codec import Codec, Maps, OnlySetting, Rate, as_maps
 from cluster.codecs.step_quantiser import EightBits, StepCodec
 from wire.errors import SettingError
 
@@ -19,23 +19,11 @@ __all__ = ["EightBits", "InterpolationSetting", "Offload", "OffloadInterpolation
 JPEG_QUALITIES: Final = (50, 75, 90)
 
 
-@dataclass(frozen=True, slots=True)
-class Untouched:
-    """The setting of Offload: every value as it is, ``float32``."""
+class Untouched(OnlySetting):
+    """The setting of Offload: every value as it is."""
 
-    @classmethod
-    def parse(cls, text: str) -> "Untouched":
-        """Read ``float32``.
-
-        Raises:
-            SettingError: the text is anything else.
-        """
-        if text != "float32":
-            raise SettingError(f"{text!r} is no setting of offload", mend="the only one is float32")
-        return cls()
-
-    def __str__(self) -> str:
-        return "float32"
+    text = "float32"
+    owner = "offload"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,33 +47,39 @@ class InterpolationSetting:
         return f"s{self.stride}"
 
 
-class Offload(Codec):
-    """The tensor itself, float32."""
+class FloatCodec(Codec):
+    """A codec that sends numbers as they are: whatever it does, it does before and behind them."""
+
+    @property
+    def rates(self) -> tuple[Rate, ...]:
+        """Give the one rate: four bytes a value that is sent."""
+        return (Rate("float32", "float32"),)
+
+    def quantised(self, features: Tensor) -> Tensor:
+        """Give what is sent, (N, *symbol_shape)."""
+        sent: Tensor = self.encoder(features)
+        return sent
+
+    def restore(self, levels: Tensor) -> Tensor:
+        """Give features of what was sent."""
+        restored: Tensor = self.decoder(levels)
+        return restored
+
+
+class Offload(FloatCodec):
+    """The tensor itself."""
 
     name = "offload"
 
     def __init__(self, shape: tuple[int, ...], setting: Untouched) -> None:
         super().__init__()
         self.setting, self.symbol_shape = setting, as_maps(shape, self.name)
-        self.encoder: Reshape = Reshape(self.symbol_shape)
-        self.decoder: Reshape = Reshape(shape)
-
-    @property
-    def rates(self) -> tuple[Rate, ...]:
-        """Give the one rate: four bytes a value."""
-        return (Rate("float32", "float32"),)
-
-    def quantised(self, features: Tensor) -> Tensor:
-        """Give the features, as (N, C, H, W)."""
-        return self.encoder(features)
-
-    def restore(self, levels: Tensor) -> Tensor:
-        """Give the features back."""
-        return self.decoder(levels)
+        self.encoder = Reshape(self.symbol_shape)
+        self.decoder = Reshape(shape)
 
 
-class OffloadInterpolation(Codec):
-    """A smaller tensor, float32."""
+class OffloadInterpolation(FloatCodec):
+    """A smaller tensor, interpolated both ways."""
 
     name = "offload-interpolation"
 
@@ -99,21 +93,8 @@ class OffloadInterpolation(Codec):
             )
         channels, height, width = shape
         self.setting, self.symbol_shape = setting, (channels, height // stride, width // stride)
-        self.encoder: Interpolate = Interpolate(self.symbol_shape)
-        self.decoder: Interpolate = Interpolate((channels, height, width))
-
-    @property
-    def rates(self) -> tuple[Rate, ...]:
-        """Give the one rate: four bytes a value that is kept."""
-        return (Rate("float32", "float32"),)
-
-    def quantised(self, features: Tensor) -> Tensor:
-        """Give the smaller tensor."""
-        return self.encoder(features)
-
-    def restore(self, levels: Tensor) -> Tensor:
-        """Interpolate between its values."""
-        return self.decoder(levels)
+        self.encoder = Interpolate(self.symbol_shape)
+        self.decoder = Interpolate((channels, height, width))
 
 
 class OffloadLossy(StepCodec):

@@ -3,14 +3,12 @@
 Owns the formula that BottleNet (equation 1) and JALAD share. Knows no bitstream.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 
-from cluster.codecs.codec import Codec, Setting, as_maps
-from wire.errors import SettingError
+from cluster.codecs.codec import Codec, OnlySetting, Setting, as_maps
 
 LEAST_SPAN: Final = 1e-6
 RANGE_MOMENTUM: Final = 0.05
@@ -67,23 +65,11 @@ class StepQuantiser(nn.Module):
         return low, torch.maximum(high, low + LEAST_SPAN)
 
 
-@dataclass(frozen=True, slots=True)
-class EightBits:
-    """The setting of codecs that leave no choice: 8 bits a value."""
+class EightBits(OnlySetting):
+    """8 bits a value."""
 
-    @classmethod
-    def parse(cls, text: str) -> "EightBits":
-        """Read ``8bit``.
-
-        Raises:
-            SettingError: the text is anything else.
-        """
-        if text != "8bit":
-            raise SettingError(f"{text!r} is no setting of a codec of 8-bit steps", mend="the only one is 8bit")
-        return cls()
-
-    def __str__(self) -> str:
-        return "8bit"
+    text = "8bit"
+    owner = "a codec of 8-bit steps"
 
 
 class StepCodec(Codec):
