@@ -15,10 +15,10 @@ from cluster.backbones.backbone import Backbone, Normalise
 from cluster.codecs.registry import build_codec
 from cluster.codecs.weights import CodecKey, round_as_stored, save_codec
 from cluster.points import Cuts
-from cluster.training.features import sampled_features, spread_rows
+from cluster.training.features import sampled_features
 from cluster.training.plan import TrainingPlan
 from cluster.training.recipe import Recipe
-from cluster.training.trainer import BATCH, SAMPLE_BYTES
+from cluster.training.trainer import BATCH, calibration_rows
 from cluster.training.views import Views
 
 Listener = Callable[[str, int, int], None]
@@ -52,7 +52,7 @@ def calibrate(
 def _sample(backbone: Backbone, cuts: Cuts, point: str, pictures: Sequence[Path], listener: Listener) -> Tensor:
     frame, plan = backbone.frame, TrainingPlan()
     views = Views(pictures, plan.views, plan.seed, height=frame.height, width=frame.width)
-    rows = spread_rows(len(views), min(Recipe.sample_rows, max(1, SAMPLE_BYTES // cuts.point(point).raw_bytes)))
+    rows = calibration_rows(len(views), Recipe.sample_rows, cuts.point(point).raw_bytes)
     head = nn.Sequential(Normalise(frame), fuse(cuts.split(point)[0]))
     done = 0
 

@@ -81,19 +81,22 @@ class TaskTransformRecipe(Recipe):
             latents = torch.cat([codec.encoder(part) for part in torch.split(features, BATCH)])
             judged = features[:: max(1, len(features) // JUDGED_ROWS)]
             answers = torch.cat([self.tail(part) for part in torch.split(judged, BATCH)]).log_softmax(dim=1)
+            told = torch.cat([codec.encoder(part) for part in torch.split(judged, BATCH)])
         for rate, wanted in enumerate(setting.target_bytes):
             step = self._step(latents, rate, (wanted - HEADER_BYTES) * 8)
             codec.gains[rate, 0] = 1 / step
-            losses = {expansion: self._loss(judged, answers, rate, step * expansion) for expansion in EXPANSIONS}
+            losses = {
+                expansion: self._loss(codec.levels(told, rate) * (step * expansion), answers)
+                for expansion in EXPANSIONS
+            }
             codec.gains[rate, 1] = step * min(losses, key=lambda expansion: losses[expansion])
 
-    def _loss(self, features: Tensor, answers: Tensor, rate: int, inverse: float) -> float:
-        """Give the divergence of the split network's answers from log-probabilities, with an inverse gain."""
+    def _loss(self, latents: Tensor, answers: Tensor) -> float:
+        """Give the divergence of the answers to dequantised latents from log-probabilities."""
         total = 0.0
         with torch.inference_mode():
-            for part, wanted in zip(torch.split(features, BATCH), torch.split(answers, BATCH), strict=True):
-                restored = self._codec.restore(self._codec.levels(self._codec.encoder(part), rate) * inverse)
-                given = self.tail(restored).log_softmax(dim=1)
+            for part, wanted in zip(torch.split(latents, BATCH), torch.split(answers, BATCH), strict=True):
+                given = self.tail(self._codec.restore(part)).log_softmax(dim=1)
                 total += float((wanted.exp() * (wanted - given)).sum())
         return total
 

@@ -88,6 +88,11 @@ def train_codec(
     return save_codec(folders.weights, key, codec.cpu(), tables)
 
 
+def calibration_rows(count: int, sample_rows: int, raw_bytes: int) -> NDArray[np.int64]:
+    """Give the rows, of ``count``, to calibrate on: ``sample_rows``, or what memory holds at ``raw_bytes`` a row."""
+    return spread_rows(count, min(sample_rows, max(1, SAMPLE_BYTES // raw_bytes)))
+
+
 def split_rows(pictures: int, views: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Give the rows to train on, and those held out: the first view of some pictures, whose other views are left out.
 
@@ -128,8 +133,9 @@ class _Training:
 
     def calibrate(self) -> Tables:
         """Look at the features of a few frames, spread over the pictures, and count their symbols."""
-        most = min(self.recipe.sample_rows, max(1, SAMPLE_BYTES // self.cuts.point(self.key.point).raw_bytes))
-        rows = spread_rows(len(self.live.views), most)
+        rows = calibration_rows(
+            len(self.live.views), self.recipe.sample_rows, self.cuts.point(self.key.point).raw_bytes
+        )
         sample = sampled_features(self.live.views, self.live.head, rows, self.device, self._rows_told(len(rows)))
         self.recipe.begin(sample)
         return self._tables(torch.split(sample, BATCH))
