@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cluster.comparison.members import OURS
 from cluster.comparison.rows import Row, of_side
-from cluster.evaluation.plot import best_of, require_matplotlib
-from wire.errors import SettingError
+from cluster.evaluation.plot import best_of, new_figure, scale_bytes, write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-DPI: Final = 110
 PANEL_INCHES: Final = (4.2, 4.4)
 SINGLE_INCHES: Final = (8.6, 5.2)
 SHOWN_DROP: Final = 0.35
@@ -94,14 +92,8 @@ def _nearest(rows: Sequence[Row], row: Row) -> str:
 
 
 def _figure(points: Sequence[str]) -> "tuple[Figure, list[Axes]]":
-    require_matplotlib()
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    mpl.use("agg")
     width, height = PANEL_INCHES
-    size = SINGLE_INCHES if len(points) == 1 else (width * len(points), height)
-    figure = Figure(figsize=size, layout="constrained")
+    figure = new_figure(SINGLE_INCHES if len(points) == 1 else (width * len(points), height))
     panels = figure.subplots(1, len(points), sharey=True, squeeze=False)
     return figure, list(panels[0])
 
@@ -129,23 +121,11 @@ def _draw_unsplit(axes: "Axes", rows: Sequence[Row]) -> None:
 
 
 def _finish(figure: "Figure", panels: "Sequence[Axes]", path: Path) -> None:
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-
     labels: dict[str, Any] = {}
     for axes in panels:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0) if len(panels) > 1 else (1.0, 2.0, 5.0)))
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.set_xlabel("bytes a frame, with all headers")
-        axes.grid(visible=True, alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
+        scale_bytes(axes, ticks=(1.0, 3.0) if len(panels) > 1 else (1.0, 2.0, 5.0))
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             labels.setdefault(label, handle)
     columns = LEGEND_COLUMNS.get(len(panels), 8)
     figure.legend(labels.values(), labels.keys(), loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=DPI, format="png")
-    except OSError as error:
-        raise SettingError(f"{path} cannot be written: {error}", mend="run this where docs/ is") from error
+    write_figure(figure, path, mend="run this where docs/ is")

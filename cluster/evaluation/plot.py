@@ -13,6 +13,7 @@ from wire.errors import SettingError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COLOURS: Final = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c6d31", "#666666")
 """Okabe and Ito's palette, which the colour-blind can tell apart; a colour is a point."""
@@ -48,28 +49,60 @@ def plot_accuracy(figures: Evaluation | Sequence[OptionFigures], path: Path, *, 
     Raises:
         SettingError: matplotlib is not installed, or the file cannot be written.
     """
+    figure = new_figure(SIZE_INCHES)
+    if isinstance(figures, Evaluation):
+        title = title or f"{figures.backbone}, {figures.pictures} pictures of {figures.dataset}"
+        figures = figures.options
+    axes = figure.subplots()
+    _draw_curves(axes, figures)
+    _draw_unsplit(axes, figures)
+    scale_bytes(axes)
+    axes.set_ylabel("top-1, %")
+    columns = -(-len(axes.get_legend_handles_labels()[0]) // LEGEND_ROWS)
+    figure.legend(loc="outside right upper", fontsize=8, frameon=False, ncols=max(1, columns))
+    if title:
+        axes.set_title(title, loc="left", fontsize=11)
+    write_figure(figure, path, mend="give another --plot")
+
+
+def new_figure(size_inches: tuple[float, float]) -> "Figure":
+    """Begin a figure that needs no screen.
+
+    Raises:
+        SettingError: matplotlib is not installed.
+    """
     require_matplotlib()
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     mpl.use("agg")
-    if isinstance(figures, Evaluation):
-        title = title or f"{figures.backbone}, {figures.pictures} pictures of {figures.dataset}"
-        figures = figures.options
-    figure = Figure(figsize=SIZE_INCHES, layout="constrained")
-    axes = figure.subplots()
-    _draw_curves(axes, figures)
-    _draw_unsplit(axes, figures)
-    _scales(axes)
-    columns = -(-len(axes.get_legend_handles_labels()[0]) // LEGEND_ROWS)
-    figure.legend(loc="outside right upper", fontsize=8, frameon=False, ncols=max(1, columns))
-    if title:
-        axes.set_title(title, loc="left", fontsize=11)
+    return Figure(figsize=size_inches, layout="constrained")
+
+
+def scale_bytes(axes: "Axes", *, ticks: tuple[float, ...] = (1.0, 2.0, 5.0)) -> None:
+    """Lay bytes along the x axis, on a logarithmic scale with so many ticks a decade."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=ticks))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("bytes a frame, with all headers")
+    axes.grid(visible=True, alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def write_figure(figure: "Figure", path: Path, *, mend: str) -> None:
+    """Write a figure as a PNG.
+
+    Raises:
+        SettingError: the file cannot be written; ``mend`` says what to do then.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=DPI, format="png")
     except OSError as error:
-        raise SettingError(f"{path} cannot be written: {error}", mend="give another --plot") from error
+        raise SettingError(f"{path} cannot be written: {error}", mend=mend) from error
 
 
 def best_of(options: Sequence[OptionFigures]) -> list[OptionFigures]:
@@ -100,19 +133,6 @@ def _draw_unsplit(axes: "Axes", figures: Sequence[OptionFigures]) -> None:
     for number, level in enumerate(sorted({round(option.top1 + option.top1_drop, 6) for option in figures})):
         label = None if number else "unsplit"
         axes.axhline(level * 100, color="#222222", ls="--", lw=1, label=label, zorder=1)
-
-
-def _scales(axes: "Axes") -> None:
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("bytes a frame, with all headers")
-    axes.set_ylabel("top-1, %")
-    axes.grid(visible=True, alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _places(options: Sequence[OptionFigures]) -> tuple[list[float], list[float]]:
