@@ -35,8 +35,8 @@ class Parts:
 class FrameAnswer:
     """The answer to one frame; ``option`` is what gave it, and ``planned`` what was tried first.
 
-    ``looks`` is the number of exchanges that were begun, and ``sent_bytes`` is of all of them. Whatever a second look
-    gave is its option's answer: the second is part of that option, and in what is predicted and measured of it.
+    ``looks`` is the number of exchanges that were begun, and ``sent_bytes`` is of all of them. What the last look
+    gave is its option's answer: further looks are part of that option, and in what is predicted and measured of it.
     """
 
     frame: int
@@ -113,7 +113,8 @@ class Tally:
     start_s: float | None = None
     by_option: Counter[str] = field(default_factory=Counter)
     fallbacks: Counter[str] = field(default_factory=Counter)
-    second_looks: int = 0
+    looked_again: int = 0
+    """Frames with more than one look."""
     overhead_s: float = 0.0
     latencies_s: deque[float] = field(default_factory=lambda: deque(maxlen=LATENCIES_KEPT))
 
@@ -123,7 +124,7 @@ class Tally:
         self.by_option[option_name(answer.option)] += 1
         if answer.fallback is not None:
             self.fallbacks[answer.fallback] += 1
-        self.second_looks += answer.looks > 1
+        self.looked_again += answer.looks > 1
         self.overhead_s += answer.overhead_s
         self.latencies_s.append(answer.latency_s)
 
@@ -138,7 +139,7 @@ class Tally:
             "unanswered": self.frames - self.answered,
             "by_option": dict(self.by_option),
             "fallbacks": dict(self.fallbacks),
-            "second_looks": self.second_looks,
+            "looked_again": self.looked_again,
             "late_dropped": late_dropped,
             "latency_ms": {"p50": _ms(p50_s), "p95": _ms(p95_s)},
             "agent_overhead_ms": _ms(self.overhead_s / self.answered) if self.answered else None,

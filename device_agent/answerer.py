@@ -1,4 +1,4 @@
-"""Answers one frame: plan, head, send, wait, a second look at what is uncertain, the device's own answer at need.
+"""Answers one frame: plan, head, send, wait, further looks at what is uncertain, the device's own answer at need.
 
 Owns the path of a frame through the agent; head and local answer run in the one worker thread.
 """
@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal, TypeVar
 
 from device_agent.answer import FrameAnswer, Parts
@@ -15,7 +16,7 @@ from device_agent.frame_feed import DueFrame
 from device_agent.head import Encoded, LocalAnswer
 from device_agent.loaded_bundle import LoadedBundle
 from device_agent.look import Look, last_result, leaves_doubt
-from device_agent.planner import Candidate, Decision, Policy, Snapshot, plan, predict
+from device_agent.planner import Candidate, Decision, Policy, Snapshot, plan
 from device_agent.transport import NoReply, Transport
 from wire.manifest import Option
 
@@ -64,7 +65,7 @@ class Answerer:
     async def answer(self, due: DueFrame) -> FrameAnswer:
         """Answer one frame, whatever happens to the link; raises BundleError if a graph cannot be run.
 
-        When a second look fails, or there is no time for it, the first answer stands.
+        When a further look fails, or there is no time for it, the answer before it stands.
         """
         begun_s = time.monotonic()
         planning_s = time.perf_counter()
@@ -95,21 +96,18 @@ class Answerer:
     async def _looks(self, attempt: _Attempt) -> tuple[Look, ...]:
         planned, head = attempt.planned, self._loaded.head
         encoded = await self._work(lambda: head.encode(planned, attempt.due.pixels))
-        first = await self._look(attempt, planned, encoded)
-        second = self._second(attempt, first)
-        if second is None:
-            return (first,)
-        again = await self._work(lambda: head.encode_again(second, encoded))
-        # The first reply was heard within this frame, so what little time is left tells nothing of a dead link.
-        return first, await self._look(attempt, second, again, silent_since_s=attempt.begun_s)
+        looks = [await self._look(attempt, encoded)]
+        while self._needs_another(attempt, looks):
+            encoded = await self._work(partial(head.refine, planned, encoded, len(looks)))
+            # The last reply was heard within this frame, so what little time is left tells nothing of a dead link.
+            looks.append(await self._look(attempt, encoded, silent_since_s=attempt.begun_s))
+        return tuple(looks)
 
-    async def _look(
-        self, attempt: _Attempt, option: Option, encoded: Encoded, *, silent_since_s: float | None = None
-    ) -> Look:
+    async def _look(self, attempt: _Attempt, encoded: Encoded, *, silent_since_s: float | None = None) -> Look:
         sending_s = time.perf_counter()
         reply = await self._transport.exchange(
-            option.point,
-            option.id,
+            attempt.planned.point,
+            attempt.planned.id,
             attempt.due.frame_id,
             encoded.bitstream,
             until_s=self._until_s(attempt),
@@ -117,17 +115,16 @@ class Answerer:
         )
         return Look(encoded, reply, time.perf_counter() - sending_s)
 
-    def _second(self, attempt: _Attempt, first: Look) -> Option | None:
-        """Give the option to ask again with, if the first answer leaves doubt and there is time to ask."""
-        second, reply = attempt.planned.second, first.reply
-        if second is None or isinstance(reply, NoReply) or not leaves_doubt(reply.result, second):
-            return None
-        option = self._loaded.bundle.option(second.option)
-        needed = predict(self._candidate(option), self._transport.link.view())
+    def _needs_another(self, attempt: _Attempt, looks: list[Look]) -> bool:
+        """Tell whether the last answer leaves doubt that another look may lift, and there is time for it."""
+        planned, reply = attempt.planned, looks[-1].reply
+        if len(looks) > len(planned.refinements) or isinstance(reply, NoReply):
+            return False
+        if not leaves_doubt(reply.result, planned.refinements[len(looks) - 1]):
+            return False
+        # It takes about as long as the last one: the round trip and the queue are most of it.
         left_s = self._until_s(attempt) - time.monotonic()
-        if self._transport.down.is_set() or left_s < needed.link_s + needed.cluster_s:
-            return None
-        return option
+        return not self._transport.down.is_set() and left_s >= looks[-1].exchange_s
 
     async def _fall_back(self, attempt: _Attempt, looks: tuple[Look, ...]) -> FrameAnswer:
         begun_s = time.perf_counter()

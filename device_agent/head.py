@@ -76,11 +76,12 @@ class HeadRuntime:
         bitstream = self._code(option, output)
         return Encoded(bitstream, device_s, time.perf_counter() - begun_s, warm_s, output)
 
-    def encode_again(self, option: Option, encoded: Encoded) -> Encoded:
-        """Code the symbols of a frame as another option of the same head, which does not run; raises BundleError."""
-        assert encoded.symbols is not None, "the manifest was checked: an option with a second has a head"
+    def refine(self, option: Option, encoded: Encoded, look: int) -> Encoded:
+        """Code a further look at a frame, from 1 on; the head does not run again; raises BundleError."""
+        assert encoded.symbols is not None, "the manifest was checked: an option with refinements has a head"
         begun_s = time.perf_counter()
-        bitstream = self._code(option, encoded.symbols)
+        coding, symbols = self.bundle.refinements(option)[look - 1], encoded.symbols
+        bitstream = _coded(option, lambda: coding.encode(symbols))
         # No profile knows the coder alone, so a slower device is emulated from this very run.
         time.sleep((self._slowdown - 1) * (time.perf_counter() - begun_s))
         return Encoded(bitstream, 0.0, time.perf_counter() - begun_s, 0.0, encoded.symbols)
@@ -118,8 +119,8 @@ class HeadRuntime:
             self._warm_graphs.add(graph)
         if option.coder != "none":
             self._warm_coding(option)
-        if option.second is not None:
-            self._warm_coding(self.bundle.option(option.second.option))
+        for refinement in self.bundle.refinements(option):
+            refinement.encode(self.bundle.coding(option).blank())
         self._ready.add(option.id)
         return time.perf_counter() - begun_s
 
@@ -136,12 +137,16 @@ class HeadRuntime:
 
     def _code(self, option: Option, tensor: Tensor) -> bytes:
         coding = self.bundle.coding(option)
-        try:
-            return coding.encode(tensor)
-        except ValueError as error:
-            raise BundleError(
-                f"the coder of option {option.id} does not fit its graph: {error}", mend="make the bundle again"
-            ) from error
+        return _coded(option, lambda: coding.encode(tensor))
+
+
+def _coded(option: Option, encode: Callable[[], bytes]) -> bytes:
+    try:
+        return encode()
+    except ValueError as error:
+        raise BundleError(
+            f"the coder of option {option.id} does not fit its graph: {error}", mend="make the bundle again"
+        ) from error
 
 
 def _local_option(bundle: Bundle) -> Option:

@@ -1,4 +1,4 @@
-"""A look: one message of a frame, and what came of it; a frame has one, or a second when the first leaves doubt.
+"""A look: one message of a frame, and what came of it; a frame has one, or more while the answers leave doubt.
 
 Owns what one look comes to and whether its answer is certain. Sends nothing.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from device_agent.head import Encoded
 from device_agent.transport import NoReply, Reply
-from wire.manifest import Second
+from wire.manifest import Refinement
 from wire.messages import Result
 
 
@@ -42,17 +42,17 @@ class Look:
 
 
 def last_result(looks: Iterable[Look]) -> Result | None:
-    """Give the result that counts: of a second look only if it has one, and else of the first."""
+    """Give the result that counts: that of the last look that has one."""
     results = [look.reply.result for look in looks if isinstance(look.reply, Reply)]
     return results[-1] if results else None
 
 
-def leaves_doubt(result: Result, second: Second) -> bool:
-    """Tell whether the best class leads the next one by less than ``second`` asks; one class alone leads by all.
+def leaves_doubt(result: Result, refinement: Refinement) -> bool:
+    """Tell whether the best class leads the next one by less than ``refinement`` asks; one class alone leads by all.
 
     The device asks for more only while the answer is uncertain, and stops when it is not: progressive feature
-    transmission (Lan et al., 2021), here with two steps and the lead in the place of the entropy.
+    transmission (Lan et al., 2021), here in a few steps and with the lead in the place of the entropy.
     """
     if len(result.scores) < 2:
         return False
-    return result.scores[0] - result.scores[1] < second.lead
+    return result.scores[0] - result.scores[1] < refinement.lead

@@ -10,8 +10,8 @@ WEIGHT: Final = 0.2
 """Weight of the newest sample in the moving means."""
 OUTLIER: Final = 3.0
 """A sample counts as at most this many times the mean: one stall must not banish an option for good."""
-SECOND_WEIGHT: Final = 0.05
-"""The same for the share of second looks: a frame has one or has none, so a mean of few frames would jump about."""
+LOOKS_WEIGHT: Final = 0.05
+"""The same for the number of looks: a frame has one or two or three, so a mean of few frames would jump about."""
 MESSAGE_BYTES: Final = 90
 """What a ``Frame`` adds to its bitstream on the link, WebSocket and TCP headers included."""
 
@@ -21,13 +21,10 @@ class OptionCosts:
 
     def __init__(self, options: tuple[Option, ...], device_s: Mapping[OptionId, float]) -> None:
         self._device_s = {option.id: device_s.get(option.id, 0.0) for option in options}
-        self._second_share = {
-            option.id: option.measured.second_share for option in options if option.second is not None
-        }
-        self._sending = frozenset(option.id for option in options if option.coder != "none")
+        self._looks = {option.id: 0.0 if option.coder == "none" else option.measured.looks_mean for option in options}
         self._sent_bytes = {
-            option.id: option.measured.bytes_mean + self.looks(option.id) * MESSAGE_BYTES
-            if option.id in self._sending
+            option.id: option.measured.bytes_mean + self._looks[option.id] * MESSAGE_BYTES
+            if option.coder != "none"
             else 0.0
             for option in options
         }
@@ -42,7 +39,7 @@ class OptionCosts:
 
     def looks(self, option_id: OptionId) -> float:
         """Give the mean number of a frame's messages; 0 for the option that sends nothing."""
-        return 1.0 + self._second_share.get(option_id, 0.0) if option_id in self._sending else 0.0
+        return self._looks[option_id]
 
     def note_device(self, option_id: OptionId, device_s: float) -> None:
         """Take the seconds that one warm run took."""
@@ -51,9 +48,7 @@ class OptionCosts:
     def note_sent(self, option_id: OptionId, sent_bytes: int, looks: int) -> None:
         """Take the bytes and the number of one frame's messages."""
         _blend(self._sent_bytes, option_id, float(sent_bytes))
-        if option_id in self._second_share:
-            share = self._second_share[option_id]
-            self._second_share[option_id] = share + SECOND_WEIGHT * (looks - 1 - share)
+        self._looks[option_id] += LOOKS_WEIGHT * (looks - self._looks[option_id])
 
 
 def _blend(means: dict[OptionId, float], option_id: OptionId, sample: float) -> None:

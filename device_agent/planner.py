@@ -126,7 +126,7 @@ def predict(candidate: Candidate, link: LinkView | None) -> Prediction:
     """Predict one option: device + link + cluster, as DeepCOD's equation 14 has it.
 
     DeepCOD takes bytes / bandwidth for the link; we add ``base_s``, the round trip of a message of no
-    bytes, which for codes of a few hundred bytes is most of the time on the link. A second look costs
+    bytes, which for codes of a few hundred bytes is most of the time on the link. Every further look costs
     that round trip and the time on the cluster once more.
     """
     if not candidate.sends or link is None:

@@ -27,7 +27,7 @@ class TableReport:
         self._link = "up"
         self._frames = 0
         self._alone = 0
-        self._second_looks = 0
+        self._looked_again = 0
         self._live = Live(console=self._console, refresh_per_second=8, get_renderable=self._draw)
         self._live.start()
 
@@ -36,7 +36,7 @@ class TableReport:
         self._answers.append(answer)
         self._frames += 1
         self._alone += answer.fallback is not None
-        self._second_looks += answer.looks > 1
+        self._looked_again += answer.looks > 1
 
     def event(self, plain: dict[str, Any]) -> None:
         """Show the state of the link, and anything else as a line above the table."""
@@ -68,8 +68,8 @@ class TableReport:
             f"{fps:.1f} frames/s",
             f"{self._frames} frames, {self._alone} after a failed plan",
         ]
-        if self._second_looks:
-            parts.append(f"{self._second_looks} looked at twice")
+        if self._looked_again:
+            parts.append(f"{self._looked_again} looked at again")
         if last.slowdown != 1:
             parts.append(f"emulated_slowdown: {last.slowdown:g}")
         return Text("  ·  ".join(parts), style="bold" if self._link == "up" else "bold red")

@@ -17,7 +17,7 @@ import structlog
 from device_agent.addresses import ServerAddress
 from device_agent.link import LinkEstimate
 from device_agent.stream import PointStream, Received
-from wire.errors import ClusterUnreachable, IsthmusError, Overloaded, WireError
+from wire.errors import ClusterUnreachable, IsthmusError, LookMissing, Overloaded, WireError
 from wire.ids import OptionId, PointName
 from wire.messages import Frame, GoAway, Hello, LoadSignal, Reject, Result, error_from, pack
 
@@ -324,6 +324,8 @@ class Transport:
     def _note_refusal(self, point: PointName, error: IsthmusError, retry_after_s: float = 0.0) -> None:
         if error.code == "wrong_bundle":
             self.wrong_bundle.set()
+        if isinstance(error, LookMissing):
+            return  # the stream was cut between two looks; the point itself is well
         if retry_after_s or isinstance(error, Overloaded) or not error.retryable:
             self._refused_until_s[point] = time.monotonic() + max(retry_after_s, _REFUSED_S)
 

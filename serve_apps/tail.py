@@ -17,6 +17,7 @@ from cluster.pictures import centre_crop, open_picture
 from serve_apps.backends import TailBackend
 from serve_apps.batcher import Batcher, Computed
 from serve_apps.load_meter import LoadMeter
+from serve_apps.looks import Looks
 from wire.bundle import Bundle
 from wire.errors import DeadlineExceeded, IsthmusError, TailFailed, UnknownOption, UnknownPoint, WrongBundle
 from wire.ids import OptionId, PointName
@@ -98,13 +99,16 @@ class Tail:
             )
         return Welcome(self.replica_id, self.bundle.digest, self.load())
 
-    async def answer(self, frame: Frame) -> Result | Reject:
-        """Answer one frame; what goes wrong becomes a ``Reject`` that says so."""
+    async def answer(self, frame: Frame, looks: Looks | None = None) -> Result | Reject:
+        """Answer one frame, or a further look at it; what goes wrong becomes a ``Reject`` that says so.
+
+        ``looks`` is what the frame's stream remembers; a frame that comes without a stream has one look.
+        """
         began = time.monotonic()
         self._meter.in_flight += 1
         try:
             option = self._option(frame.option_id)
-            tensor = self.bundle.coding(option).decode(frame.bitstream)
+            tensor = (looks or Looks()).decode(self.bundle, option, frame)
             decoded = time.monotonic()
             left_s = frame.budget_s - (decoded - began)
             if left_s <= 0:
@@ -146,14 +150,17 @@ class Tail:
         """Answer a few blank frames, since the first ones are slow, and note how long one takes when warm."""
         times_s = []
         for option in self._options.values():
-            coding = self.bundle.coding(option)
-            blank = coding.encode(coding.blank())
-            frame = Frame(frame_id=0, option_id=option.id, budget_s=WARM_UP_S, bitstream=blank)
-            for _ in range(WARM_UP_FRAMES):
-                answer = await self.answer(frame)
-                if isinstance(answer, Reject):
-                    raise error_from(answer)
-                times_s.append(answer.timings.total_s)
+            coding, refinements = self.bundle.coding(option), self.bundle.refinements(option)
+            blank = coding.blank()
+            bitstreams = [coding.encode(blank), *(refinement.encode(blank) for refinement in refinements)]
+            for number in range(WARM_UP_FRAMES):
+                looks = Looks()
+                for bitstream in bitstreams:
+                    frame = Frame(frame_id=number, option_id=option.id, budget_s=WARM_UP_S, bitstream=bitstream)
+                    answer = await self.answer(frame, looks)
+                    if isinstance(answer, Reject):
+                        raise error_from(answer)
+                    times_s.append(answer.timings.total_s)
         self._meter = LoadMeter(self.point, unloaded_s=min(times_s), now=time.monotonic())
 
     async def _compute(self, option: Option, tensor: Tensor, *, budget_s: float) -> Computed:

@@ -4,7 +4,7 @@ Owns reading and checking; writes nothing, and loads no graph.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any, Self, TypeVar
@@ -12,10 +12,11 @@ from typing import Any, Self, TypeVar
 import numpy as np
 
 from wire.bitstream import Coder
-from wire.codings import Coding, Float32Coding, HuffmanCoding, RansCoding, RawCoding
+from wire.codings import Coding, Float32Coding, HuffmanCoding, RawCoding
 from wire.errors import BundleError, UnknownOption
 from wire.huffman import HuffmanCoder
 from wire.ids import BundleDigest, OptionId, PointName
+from wire.latent_codings import RansCoding, RefinementCoding
 from wire.manifest import (
     MANIFEST_NAME,
     MAX_MANIFEST_BYTES,
@@ -46,6 +47,7 @@ class Bundle:
         self._entries = {entry.path: entry for entry in self.expected_files(side)}
         self._options = {option.id: option for option in manifest.options}
         self._codings: dict[OptionId, Coding] = {}
+        self._refinements: dict[OptionId, tuple[RefinementCoding, ...]] = {}
         self._coders: dict[tuple[object, str | None], Any] = {}
 
     @classmethod
@@ -100,6 +102,22 @@ class Bundle:
         if option.id not in self._codings:
             self._codings[option.id] = self._make_coding(option)
         return self._codings[option.id]
+
+    def refinements(self, option: Option) -> tuple[RefinementCoding, ...]:
+        """Give the codings of an option's further looks, made once; raises BundleError if files cannot be used."""
+        if option.id not in self._refinements:
+            self._refinements[option.id] = tuple(self._make_refinements(option))
+        return self._refinements[option.id]
+
+    def _make_refinements(self, option: Option) -> Iterator[RefinementCoding]:
+        if not option.refinements:
+            return
+        before: Coding | RefinementCoding = self.coding(option)
+        for look, refinement in enumerate(option.refinements, start=1):
+            assert isinstance(before, RansCoding | RefinementCoding), "the manifest was checked"
+            tables, gains = self._array(refinement.tables), self._array(refinement.gains)
+            before = RefinementCoding(option.id, look, option.form, tables, gains, before)
+            yield before
 
     def _make_coding(self, option: Option) -> Coding:
         match option.coder:

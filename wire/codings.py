@@ -1,7 +1,8 @@
 """Codings: how one option's frame becomes a bitstream on the device, and a tensor again on the cluster.
 
-Owns what a coding is, and those without pictures. A coding holds what its option needs (tables, gains) and nothing
-of a frame, so one serves every frame of its option.
+Owns what a coding is, and those of bytes and floats; ``wire.latent_codings`` has those with gains, and
+``wire.picture_coding`` pictures. A coding holds what its option needs (tables, gains) and nothing of a frame, so one
+serves every frame of its option.
 """
 
 from typing import Protocol
@@ -12,7 +13,6 @@ from wire.bitstream import Buffer, Coder, Header, unwrap, wrap
 from wire.errors import BundleError, CorruptBitstream, TruncatedBitstream
 from wire.huffman import HuffmanCoder
 from wire.ids import OptionId
-from wire.rans import RansCoder
 from wire.tensor_form import Tensor, TensorForm
 
 _MEND = "make the bundle again"
@@ -69,44 +69,6 @@ class HuffmanCoding(Coding):
         return self._coder.decode(unwrap(bitstream, self._header), self._row_symbols).reshape(self.form.shape)
 
 
-class RansCoding(Coding):
-    """Real symbols, quantised with a gain a channel and coded by ``coder``: other gains are another rate.
-
-    ``gains`` is float32 (2, C), finite and positive: what the device multiplies with, and what the cluster does.
-    """
-
-    def __init__(self, option_id: OptionId, form: TensorForm, coder: RansCoder, gains: Tensor) -> None:
-        """Raise BundleError for gains or tables that do not fit the channels."""
-        self.form = form
-        self._header = Header(Coder.RANS, option_id)
-        self._coder = coder
-        self._peaks = coder.peaks.astype(np.float32)[:, None, None]
-        channels = form.planes[0]
-        _check_gains(gains, channels)
-        if coder.channels != channels:
-            raise BundleError(
-                f"option {option_id} has coder tables of {coder.channels} channels for {channels}", mend=_MEND
-            )
-        self._to_levels, self._from_levels = np.array(gains, np.float32)[:, :, None, None]
-
-    def encode(self, tensor: Tensor) -> bytes:
-        """Quantise and code symbols; a value that is no number counts as 0, and an infinite one as the greatest."""
-        self.form.check(tensor)
-        with np.errstate(over="ignore", invalid="ignore"):  # what is too large for float32 is infinite, and clipped
-            scaled = tensor * self._to_levels
-        np.copyto(scaled, 0.0, where=np.isnan(scaled))
-        np.rint(scaled, out=scaled)
-        np.clip(scaled, -self._peaks, self._peaks, out=scaled)
-        return wrap(self._header, self._coder.encode(scaled.astype(np.int8)))
-
-    def decode(self, bitstream: Buffer) -> Tensor:
-        """Give the symbols that the quantiser left."""
-        _, height, width = self.form.planes
-        levels = self._coder.decode(unwrap(bitstream, self._header), height, width)
-        symbols: Tensor = np.multiply(levels, self._from_levels, dtype=np.float32)
-        return symbols
-
-
 class RawCoding(Coding):
     """Symbols or pixels as they are, a byte each."""
 
@@ -140,13 +102,6 @@ class Float32Coding(Coding):
         """Look at the numbers where they lie."""
         little_endian = _tensor_of(unwrap(bitstream, self._header), np.dtype("<f4"), self.form)
         return little_endian.astype(np.float32, copy=False)
-
-
-def _check_gains(gains: Tensor, channels: int) -> None:
-    if gains.dtype != np.float32 or gains.shape != (2, channels):
-        raise BundleError(f"gains must be float32 (2, {channels}), not {gains.dtype} {gains.shape}", mend=_MEND)
-    if not (np.isfinite(gains).all() and (gains > 0).all()):
-        raise BundleError("a gain is not finite and positive", mend=_MEND)
 
 
 def _bytes_of(tensor: Tensor) -> memoryview:

@@ -11,6 +11,7 @@
     ├── RequestError             understood, but not to be had
     │   ├── UnknownPoint         the cluster serves no such partition point
     │   ├── UnknownOption        the point serves no such option
+    │   ├── LookMissing          a refinement of a frame whose look before is not here
     │   ├── WrongBundle          the two sides hold different bundles
     │   ├── BadPicture           a picture that does not decode
     │   ├── DeadlineExceeded     too late to be of use
@@ -118,6 +119,13 @@ class UnknownOption(RequestError):
 
     code = "unknown_option"
     http_status = 404
+
+
+class LookMissing(RequestError):
+    """A refinement of a frame came where the look before it never did, or out of turn."""
+
+    code = "look_missing"
+    http_status = 409
 
 
 class WrongBundle(RequestError):

@@ -12,7 +12,8 @@ PointName = NewType("PointName", str)
 BundleDigest = NewType("BundleDigest", str)
 OptionId = NewType("OptionId", int)
 
-MAX_OPTION_ID = 2**16 - 1
+OPTION_ID_BITS = 14
+MAX_OPTION_ID = 2**OPTION_ID_BITS - 1
 
 # The same types as fields of a record.
 DeviceField = Annotated[DeviceId, Length(64)]

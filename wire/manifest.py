@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
+from wire.bitstream import MAX_LOOKS
 from wire.errors import BundleError, WireError
 from wire.ids import BundleDigest, OptionField, PointField
-from wire.option_faults import option_faults, second_faults, sharing_faults
+from wire.option_faults import option_faults, sharing_faults
 from wire.records import Hex, Length, Range, from_plain, to_plain
 from wire.tensor_form import TensorForm
 
-MANIFEST_SCHEMA: Final = 3
+MANIFEST_SCHEMA: Final = 4
 MANIFEST_NAME: Final = "manifest.json"
 MAX_MANIFEST_BYTES: Final = 4 * 2**20
 
@@ -65,8 +66,8 @@ class Measured:
     agreement: Fraction
     bytes_mean: Bytes
     bytes_p95: Bytes
-    second_share: Fraction = 0.0
-    """Of the frames that were sent twice, where the option has a second look; the bytes are then those of both."""
+    looks_mean: Annotated[float, Range(1.0, float(MAX_LOOKS))] = 1.0
+    """How many messages a frame took; the bytes are those of all of them."""
 
 
 UNMEASURED: Final = Measured(
@@ -87,15 +88,16 @@ class Macs:
 
 
 @dataclass(frozen=True, slots=True)
-class Second:
-    """How an uncertain answer is asked again: the same symbols, sent once more as a finer option.
+class Refinement:
+    """How an uncertain answer is asked again: with what a finer rate of the same symbols has over the look before.
 
-    ``option`` names that option; it is sent when the first answer's best class leads the next one by less than
-    ``lead``, a difference of probabilities.
+    It is sent when the best class of the last answer leads the next one by less than ``lead``, a difference of
+    probabilities. ``tables`` and ``gains`` are the finer rate's, the tables by the look before.
     """
 
-    option: OptionField
     lead: Fraction
+    tables: FileName
+    gains: FileName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +107,7 @@ class Option:
     ``shape`` is (channels, height, width) of what the device graph gives; of the frame, where there is no device graph
     and its own pixels are coded, at the point ``input``; (1, 1, 1) for the coder none, where nothing is sent. Options
     may share graphs: on the device as different rates of one encoder, on the cluster if they give the graph the same.
-    With a ``second``, what was measured is of both looks together: answers, and the bytes of both bitstreams.
+    With ``refinements``, what was measured is of all looks together: answers, and the bytes of all bitstreams.
     """
 
     id: OptionField
@@ -121,7 +123,8 @@ class Option:
     quality: Annotated[int, Range(1, 100)] | None
     macs: Macs
     measured: Measured
-    second: Second | None = None
+    refinements: Annotated[tuple[Refinement, ...], Length(MAX_LOOKS - 1)] = ()
+    """Of the coder rans: the further looks, each finer than the one before it."""
 
     @property
     def form(self) -> TensorForm:
@@ -224,7 +227,6 @@ def _faults(manifest: Manifest) -> Iterator[str]:
         for fault in option_faults(option, manifest.input, sides):
             yield f"option {option.id} {fault}"
     yield from sharing_faults(manifest.options)
-    yield from second_faults(manifest.options)
 
 
 def _input_faults(expected: Input) -> Iterator[str]:

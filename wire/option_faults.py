@@ -10,7 +10,7 @@ from wire.bitstream import HEADER_BYTES
 from wire.messages import MAX_BITSTREAM_BYTES
 
 if TYPE_CHECKING:
-    from wire.manifest import FileSide, Input, Option, Second
+    from wire.manifest import FileSide, Input, Option
 
 MAX_SYMBOLS: Final = 2**22
 """The most that one frame may be coded as, so that no decoder takes more memory than 16 MiB of float32."""
@@ -34,6 +34,7 @@ _NEEDS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
 def option_faults(option: "Option", frame: "Input", sides: "Mapping[str, FileSide]") -> Iterator[str]:
     """Tell what is wrong with one option; ``sides`` says of every file which side needs it."""
     yield from _coder_faults(option)
+    yield from _refinement_faults(option)
     yield from _size_faults(option)
     if option.device_graph is None:
         yield from _pixel_faults(option, frame)
@@ -55,32 +56,12 @@ def sharing_faults(options: "tuple[Option, ...]") -> Iterator[str]:
             )
 
 
-def second_faults(options: "tuple[Option, ...]") -> Iterator[str]:
-    """Tell which options cannot be asked again as they say."""
-    by_id = {option.id: option for option in options}
-    for option in options:
-        if option.second is None:
-            continue
-        finer = by_id.get(option.second.option)
-        if finer is None:
-            yield f"option {option.id} has the second {option.second.option}, and there is no such option"
-            continue
-        for fault in _pair_faults(option, option.second, finer):
-            yield f"option {option.id} {fault}"
-
-
-def _pair_faults(option: "Option", second: "Second", finer: "Option") -> Iterator[str]:
-    if finer.id == option.id:
-        yield "is its own second"
-    if second.lead == 0:
-        yield "has a second and the lead 0, which no answer falls short of"
-    if option.device_graph is None or option.cluster_graph is None:
-        yield "has a second, and needs a device graph whose symbols can be coded again for the cluster"
-    for name in ("point", "device_graph", "cluster_graph"):
-        if getattr(finer, name) != getattr(option, name):
-            yield f"has the second {finer.id}, which has another {name.replace('_', ' ')}"
-    if finer.second is not None:
-        yield f"has the second {finer.id}, which has a second itself"
+def _refinement_faults(option: "Option") -> Iterator[str]:
+    """Tell what is wrong with the further looks of an option."""
+    if option.refinements and option.coder != "rans":
+        yield f"has the coder {option.coder} and cannot have refinements"
+    if any(refinement.lead == 0 for refinement in option.refinements):
+        yield "has a refinement with the lead 0, which no answer falls short of"
 
 
 def _coder_faults(option: "Option") -> Iterator[str]:
@@ -120,6 +101,7 @@ def _reference_faults(option: "Option", sides: "Mapping[str, FileSide]") -> Iter
         (option.cluster_graph, ("cluster", "both")),
         (option.tables, ("both",)),
         (option.gains, ("both",)),
+        *((path, ("both",)) for refinement in option.refinements for path in (refinement.tables, refinement.gains)),
     )
     for path, allowed in wanted:
         if path is None:

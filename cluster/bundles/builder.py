@@ -31,7 +31,6 @@ from wire.manifest import (
     Manifest,
     Measured,
     Option,
-    Second,
     dump_manifest,
 )
 
@@ -161,16 +160,7 @@ class BundleBuilder:
 
 
 def _numbered(drafts: Sequence[Draft]) -> list[Option]:
-    """Give every option its number, and those with a second look the number of the other."""
-    numbers = {(draft.key, draft.rate): OptionId(number) for number, draft in enumerate(drafts)}
-    return [
-        replace(
-            draft.option,
-            id=numbers[draft.key, draft.rate],
-            second=Second(numbers[draft.key, draft.second.finer], draft.second.lead) if draft.second else None,
-        )
-        for draft in drafts
-    ]
+    return [replace(draft.option, id=OptionId(number)) for number, draft in enumerate(drafts)]
 
 
 def _kinds(codec: TrainedCodec) -> tuple[str, str]:

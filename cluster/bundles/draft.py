@@ -4,7 +4,7 @@ Owns what lies where in a bundle, and how the rates of several codecs at one poi
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
@@ -15,12 +15,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from cluster.backbones.registry import Backbone
 from cluster.bundles.graphs import export_head, export_tail, export_whole
 from cluster.bundles.input_coding import InputCoding
-from cluster.codecs.codec import Codec, Rate, SecondLook
+from cluster.codecs.codec import Codec, Rate
 from cluster.codecs.weights import CodecKey, TrainedCodec
 from cluster.points import INPUT, OUTPUT, Cuts
 from wire.errors import CheckpointError
 from wire.ids import OptionId, PointName
-from wire.manifest import UNMEASURED, Macs, Option
+from wire.manifest import UNMEASURED, Macs, Option, Refinement
 
 HUFFMAN: Final = "huffman"
 TABLE_CODERS: Final = frozenset({"huffman", "rans"})
@@ -34,15 +34,13 @@ Listener = Callable[[Stage, str, int], None]
 class Draft:
     """An option without a number and without figures, and what these are filed under.
 
-    ``rate`` is the codec's own name for it, and ``digest`` that of the codec's weights. ``second`` belongs to an option
-    with a second look; which option that is, is known when all have their numbers.
+    ``rate`` is the codec's own name for it, and ``digest`` that of the codec's weights.
     """
 
     key: CodecKey
     rate: str
     digest: str
     option: Option
-    second: SecondLook | None = None
 
 
 class Drafting:
@@ -83,22 +81,28 @@ class Drafting:
         export_tail(module, tail, self._folder / cluster)
         point = self._cuts.point(key.point)
         encoder, decoder = codec_macs(module, point.shape)
-        drafts: dict[str, Draft] = {}
-        for rate in codec.rates:
-            if rate.name not in names:
-                continue
-            option = Option(
-                id=OptionId(0), point=PointName(key.point), codec=key.codec, rate=names[rate.name], coder=rate.coder,
+        rates = {rate.name: rate for rate in codec.rates}
+
+        def option(own: str, first: Rate, refinements: tuple[Refinement, ...] = ()) -> Option:
+            return Option(
+                id=OptionId(0), point=PointName(key.point), codec=key.codec, rate=names[own], coder=first.coder,
                 shape=module.symbol_shape, device_graph=device, cluster_graph=cluster,
-                tables=self._tables(place, codec, rate), gains=self._gains(place, rate), quality=rate.quality,
+                tables=self._tables(place, codec, first.name) if first.coder in TABLE_CODERS else None,
+                gains=self._gains(place, first), quality=first.quality,
                 macs=Macs(point.head_macs, encoder, decoder, point.tail_macs), measured=UNMEASURED,
+                refinements=refinements,
             )  # fmt: skip
-            drafts[rate.name] = Draft(key, rate.name, codec.digest, option)
-        yield from drafts.values()
-        for look in module.second_looks:
-            if look.name in names and look.rate in drafts and look.finer in drafts:
-                option = replace(drafts[look.rate].option, rate=names[look.name])
-                yield Draft(key, look.name, codec.digest, option, look)
+
+        for name, rate in rates.items():
+            if name in names:
+                yield Draft(key, name, codec.digest, option(name, rate))
+        for looks in codec.looks:
+            if looks.name in names:
+                refinements = tuple(
+                    self._refinement(place, codec, step, rates[finer], lead)
+                    for (step, _, finer), lead in zip(looks.steps, looks.leads, strict=True)
+                )
+                yield Draft(key, looks.name, codec.digest, option(looks.name, rates[looks.rates[0]], refinements))
 
     def whole(self) -> Draft:
         """Draft the option that sends nothing."""
@@ -113,13 +117,16 @@ class Drafting:
         )  # fmt: skip
         return Draft(key, key.setting, key.codec, option)
 
-    def _tables(self, place: str, codec: TrainedCodec, rate: Rate) -> str | None:
-        if rate.coder not in TABLE_CODERS:
-            return None
-        if rate.name not in codec.rate_tables:
-            raise CheckpointError(f"{codec.key} has no coder tables for the rate {rate.name}", mend="train it again")
-        path = f"{place}/{rate.name}.tables.npy"
-        np.save(self._folder / path, codec.rate_tables[rate.name])
+    def _refinement(self, place: str, codec: TrainedCodec, step: str, rate: Rate, lead: float) -> Refinement:
+        gains = self._gains(place, rate)
+        assert gains is not None, "a codec refines rates that have gains"
+        return Refinement(lead, self._tables(place, codec, step), gains)
+
+    def _tables(self, place: str, codec: TrainedCodec, name: str) -> str:
+        if name not in codec.rate_tables:
+            raise CheckpointError(f"{codec.key} has no coder tables for the rate {name}", mend="train it again")
+        path = f"{place}/{name}.tables.npy"
+        np.save(self._folder / path, codec.rate_tables[name])
         return path
 
     def _gains(self, place: str, rate: Rate) -> str | None:
@@ -144,7 +151,7 @@ def option_rates(codec: TrainedCodec, codecs: Sequence[TrainedCodec]) -> dict[st
     """Name the rates of one of several codecs as options, by the codec's own names.
 
     The only rate of a codec, and one of Huffman codes, has the name of the setting. Another has its own, behind the
-    setting where the point has codecs of the same kind; so has a second look.
+    setting where the point has codecs of the same kind; so have several looks.
     """
     key = codec.key
     kind = [other for other in codecs if (other.key.point, other.key.codec) == (key.point, key.codec)]
@@ -153,7 +160,7 @@ def option_rates(codec: TrainedCodec, codecs: Sequence[TrainedCodec]) -> dict[st
         rate.name: key.setting if rate.name == HUFFMAN or len(codec.rates) == 1 else f"{prefix}{rate.name}"
         for rate in codec.rates
     }
-    return named | {look.name: f"{prefix}{look.name}" for look in codec.module.second_looks}
+    return named | {looks.name: f"{prefix}{looks.name}" for looks in codec.looks}
 
 
 def codec_macs(codec: Codec, shape: tuple[int, ...]) -> tuple[int, int]:

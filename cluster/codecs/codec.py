@@ -4,6 +4,7 @@ Owns the interface that training, bundles and measurements share. Knows no codec
 """
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import ClassVar, Final, Literal, Protocol, Self
 
 import numpy as np
@@ -33,17 +34,24 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
-class SecondLook:
-    """One rate, and a finer one that is sent too where the answer's best class leads by less than ``lead``."""
+class Looks:
+    """Rates of which each refines the one before it, as long as the answer's best class leads by less than its lead.
 
-    rate: str
-    finer: str
-    lead: float
+    There are two ``rates`` or more, and a lead for each but the first.
+    """
+
+    rates: tuple[str, ...]
+    leads: tuple[float, ...]
 
     @property
     def name(self) -> str:
         """Name it as a rate of its own."""
-        return f"{self.rate}+{self.finer}"
+        return "+".join(self.rates)
+
+    @property
+    def steps(self) -> tuple[tuple[str, str, str], ...]:
+        """List its refinements: the name that their coder tables are filed by, the rate, and the finer one."""
+        return tuple((f"{rate}+{finer}", rate, finer) for rate, finer in pairwise(self.rates))
 
 
 class Setting(Protocol):
@@ -96,8 +104,8 @@ class Codec(nn.Module):
         raise NotImplementedError
 
     @property
-    def second_looks(self) -> tuple[SecondLook, ...]:
-        """The pairs of rates that are worth an option of their own."""
+    def looks(self) -> tuple[Looks, ...]:
+        """The rates that are worth an option of their own together."""
         return ()
 
     @property

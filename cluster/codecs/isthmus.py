@@ -2,7 +2,8 @@
 
 Places and channels of a feature map are transformed by small matrices (``cluster.codecs.task_transform``); the
 coefficients are sorted into bands of falling worth, quantised with the gains of a rate and coded by ``wire.rans``
-with the band's own tables. Owns the modules and the gains. Knows nothing of training.
+with the band's own tables. On the cluster a network puts back what it can of what was rounded away
+(``cluster.codecs.restorer``). Owns the modules and the gains. Knows nothing of training.
 """
 
 import re
@@ -13,7 +14,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 
-from cluster.codecs.codec import Codec, Maps, Rate, SecondLook
+from cluster.codecs.codec import Codec, Looks, Maps, Rate
+from cluster.codecs.restorer import Restorer
 from cluster.codecs.task_transform import TaskTransform, analysed, synthesised, wave_groups
 from wire.errors import SettingError
 
@@ -22,14 +24,15 @@ SLOW_WAVES: Final = 64
 RATES: Final = 6
 RATE_STEP: Final = 2**-0.5
 """Each rate has this share of the bytes of the one above it."""
-SECOND_LOOKS: Final = (
-    SecondLook("r4", "r1", 0.1),
-    SecondLook("r5", "r2", 0.2),
-    SecondLook("r6", "r2", 0.3),
-    SecondLook("r6", "r3", 0.3),
-    SecondLook("r6", "r4", 0.25),
+LOOKS: Final = (
+    Looks(("r4", "r1"), (0.2,)),
+    Looks(("r6", "r3"), (0.25,)),
+    Looks(("r5", "r4", "r3"), (0.25, 0.1)),
+    Looks(("r6", "r3", "r1"), (0.3, 0.15)),
+    Looks(("r6", "r4", "r2"), (0.35, 0.2)),
+    Looks(("r6", "r4", "r3"), (0.2, 0.05)),
 )
-"""The pairs and leads that were best in a trial of many: the coarser the first look, the more often a second pays."""
+"""The rates and leads that were best in a trial of many: the coarser the first look, the more often others pay."""
 MAGNITUDES: Final = 64
 """A level has a magnitude below this; a rate's tables may have fewer, and its coder then clips to those."""
 
@@ -38,33 +41,38 @@ MAGNITUDES: Final = 64
 class IsthmusSetting:
     """So many bands of coefficients are sent, of s×s patches; the first rate aims at ``most_bytes`` a frame.
 
-    ``fast_channels`` of every fast wave are computed, where it is not all: a lighter encoder.
+    ``fast_channels`` of every fast wave are computed, where it is not all: a lighter encoder. ``width`` is that of the
+    restorer, where there is one.
     """
 
     bands: int
     stride: int
     most_bytes: int
     fast_channels: int | None = None
+    width: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> "IsthmusSetting":
-        """Read ``k80-s2-b3500`` or ``k80-s2-b3500-c64``.
+        """Read ``k80-s2-b3500``, or with more of it ``k80-s2-b3500-c64-w224``.
 
         Raises:
             SettingError: the text is not of that form.
         """
-        match = re.fullmatch(r"k([1-9]\d{0,2})-s([12])-b([1-9]\d{1,4})(?:-c([1-9]\d{0,2}))?", text)
+        optional = r"(?:-c([1-9]\d{0,2}))?(?:-w([1-9]\d{0,3}))?"
+        match = re.fullmatch(rf"k([1-9]\d{{0,2}})-s([12])-b([1-9]\d{{1,4}}){optional}", text)
         if match is None:
             raise SettingError(
                 f"{text!r} is no setting of isthmus",
-                mend="write it as k80-s2-b3500: 80 bands, patches of 2×2 (or 1), first rate of 3500 bytes a frame; or "
-                "as k80-s2-b3500-c64, with 64 channels of the fast waves for a lighter encoder",
+                mend="write it as k80-s2-b3500: 80 bands, patches of 2×2 (or 1), first rate of 3500 bytes a frame; "
+                "with -c64 behind it for 64 channels of the fast waves, a lighter encoder; and with -w224 for a "
+                "restorer of 224 channels, a better decoder",
             )
-        return cls(int(match[1]), int(match[2]), int(match[3]), int(match[4]) if match[4] else None)
+        return cls(*(int(number) if number else None for number in match.groups()))  # type: ignore[arg-type]
 
     def __str__(self) -> str:
         lighter = "" if self.fast_channels is None else f"-c{self.fast_channels}"
-        return f"k{self.bands}-s{self.stride}-b{self.most_bytes}{lighter}"
+        better = "" if self.width is None else f"-w{self.width}"
+        return f"k{self.bands}-s{self.stride}-b{self.most_bytes}{lighter}{better}"
 
     @property
     def target_bytes(self) -> tuple[float, ...]:
@@ -103,7 +111,8 @@ class Isthmus(Codec):
         self.kept = kept_channels(channels, self.symbol_shape, setting.fast_channels)
         """How many channels of each group of waves are computed."""
         self.encoder = Encoder(channels, stride, self.symbol_shape, self.kept)
-        self.decoder = Decoder(channels, stride, self.symbol_shape, self.kept)
+        restorer = None if setting.width is None else Restorer(shape[0], setting.width)
+        self.decoder = Decoder(channels, stride, self.symbol_shape, self.kept, restorer)
         self.gains: Tensor
         self.register_buffer("gains", torch.ones(RATES, 2, setting.bands))
 
@@ -113,9 +122,9 @@ class Isthmus(Codec):
         return tuple(Rate(f"r{index + 1}", "rans", gains=pair) for index, pair in enumerate(self.gains.cpu().numpy()))
 
     @property
-    def second_looks(self) -> tuple[SecondLook, ...]:
-        """Some coarse rates, each with a finer one."""
-        return SECOND_LOOKS
+    def looks(self) -> tuple[Looks, ...]:
+        """Some coarse rates, each with finer ones."""
+        return LOOKS
 
     def patches(self, features: Tensor) -> Tensor:
         """Put the s×s values of a patch into channels: (N, C·s·s, H/s, W/s)."""
@@ -125,6 +134,12 @@ class Isthmus(Codec):
         """Take a transform of patches; ``order`` (bands·h·w,) names the coefficients to send, most important first."""
         self.encoder.set_transform(transform, order)  # type: ignore[operator]
         self.decoder.set_transform(transform, order)  # type: ignore[operator]
+
+    def set_gains(self, rate: int, step: float, inverse: float) -> None:
+        """Round to multiples of ``step`` at a rate, and give each as so many times ``inverse``."""
+        self.gains[rate, 0], self.gains[rate, 1] = 1 / step, inverse
+        if rate == RATES - 1:
+            self.decoder.coarsest.fill_(inverse)  # type: ignore[operator]
 
     def levels(self, latents: Tensor, rate: int) -> Tensor:
         """Quantise latents (N, bands, h, w) at a rate, as ``wire.codings`` does."""
@@ -136,6 +151,14 @@ class Isthmus(Codec):
         latents = self.encoder(features)
         told = self.levels(latents, 0) * self.gains[0, 1][:, None, None]
         return latents + (told - latents).detach()
+
+    def told(self, features: Tensor, rates: Tensor) -> Tensor:
+        """Give the latents as the decoder gets them, each frame's at its own of ``rates`` (N,); without gradients."""
+        with torch.no_grad():
+            latents = self.encoder(features)
+            there, back = self.gains[rates].unbind(dim=1)
+            levels = (latents * there[..., None, None]).round().clamp(1 - MAGNITUDES, MAGNITUDES - 1)
+            return levels * back[..., None, None]
 
     def restore(self, levels: Tensor) -> Tensor:
         """Restore features from dequantised latents."""
@@ -199,14 +222,18 @@ class Encoder(_Half):
 
 
 class Decoder(_Half):
-    """The cluster half: the inverse of the encoder, with zeros for what was not sent.
+    """The cluster half: the inverse of the encoder, with zeros for what was not sent, and then the restorer.
 
-    ``source`` says where each coefficient lies among the latents; behind their end is a zero.
+    ``source`` says where each coefficient lies among the latents; behind their end is a zero. ``coarsest`` is the step
+    of the coarsest rate.
     """
 
-    def __init__(self, channels: int, stride: int, sent: Maps, kept: list[int]) -> None:
+    def __init__(self, channels: int, stride: int, sent: Maps, kept: list[int], restorer: Restorer | None) -> None:
         super().__init__(channels, stride, sent, kept)
+        self.restorer = restorer
         self.source: Tensor
+        self.coarsest: Tensor
+        self.register_buffer("coarsest", torch.ones(()))
         self.register_buffer("source", torch.zeros(channels * len(self.places), dtype=torch.int64))
 
     def set_transform(self, transform: TaskTransform, order: Tensor) -> None:
@@ -221,7 +248,17 @@ class Decoder(_Half):
         coefficients = sent.index_select(1, self.source).view(-1, self.channels.shape[1], len(self.places))
         values = synthesised(self.channels, coefficients, self.kept) @ self.places
         patches = values.view(-1, self.channels.shape[1], *self.sent[1:]) + self.mean
-        return F.pixel_shuffle(patches, self.stride) if self.stride > 1 else patches
+        features = F.pixel_shuffle(patches, self.stride) if self.stride > 1 else patches
+        if self.restorer is None:
+            return features
+        restored: Tensor = self.restorer(features, self._coarseness(latents))
+        return restored
+
+    def _coarseness(self, latents: Tensor) -> Tensor:
+        """Give the step that latents were rounded to, beside the coarsest; it is their least magnitude but 0."""
+        magnitudes = latents.abs().flatten(1)
+        step = torch.where(magnitudes > 0, magnitudes, self.coarsest).amin(dim=1)
+        return (step / self.coarsest).clamp(max=1.0).view(-1, 1, 1, 1)
 
 
 def _patches(features: Tensor, stride: int) -> Tensor:

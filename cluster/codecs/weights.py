@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from cluster.codecs.codec import Codec, Rate
+from cluster.codecs.codec import Codec, Looks, Rate
 from cluster.codecs.registry import build_codec
 from cluster.tensor_digest import tensor_digest
 from cluster.whole_file import write_whole
@@ -61,6 +61,12 @@ class TrainedCodec:
     rate_tables: dict[str, NDArray[np.uint16]]
     """The coder's integer tables by rate, for the rates whose coder has some."""
     digest: str
+
+    @property
+    def looks(self) -> tuple[Looks, ...]:
+        """Those of the module that can be used: rates too far apart have no tables by one another."""
+        known = self.rate_tables
+        return tuple(looks for looks in self.module.looks if all(step in known for step, _, _ in looks.steps))
 
 
 def save_codec(folder: Path, key: CodecKey, module: Codec, tables: Mapping[str, NDArray[np.uint16]]) -> Path:

@@ -118,7 +118,7 @@ def _measured(figures: OptionFigures, evaluation: Evaluation) -> Measured:
     return Measured(
         dataset=evaluation.dataset, pictures=evaluation.pictures, top1=figures.top1, top1_drop=figures.top1_drop,
         top5=figures.top5, top5_drop=figures.top5_drop, agreement=figures.agreement, bytes_mean=figures.bytes_mean,
-        bytes_p95=figures.bytes_p95, second_share=figures.second_share,
+        bytes_p95=figures.bytes_p95, looks_mean=figures.looks_mean,
     )  # fmt: skip
 
 

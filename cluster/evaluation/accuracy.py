@@ -23,14 +23,14 @@ class Answers:
     """What an option says of some frames.
 
     ``best`` is (frames, up to ``TOP``), the classes, best first; the others are (frames,): ``bytes`` those of whole
-    bitstreams, ``leads`` how far the best class's score is before the next one's, ``twice`` which frames had a second
-    look.
+    bitstreams, ``leads`` how far the best class's score is before the next one's, ``looks`` how many messages
+    there were.
     """
 
     best: Indices
     bytes: Indices
     leads: NDArray[np.float32]
-    twice: NDArray[np.bool_]
+    looks: Indices
 
     @classmethod
     def of(cls, scores: Tensor, sent_bytes: Iterable[int] = ()) -> "Answers":
@@ -39,7 +39,7 @@ class Answers:
         ranked = np.take_along_axis(scores, best, axis=1)
         # One class alone leads by all.
         leads = ranked[:, 0] - ranked[:, 1] if ranked.shape[1] > 1 else np.ones(len(ranked), np.float32)
-        return cls(best, np.array(list(sent_bytes) or [0] * len(best)), leads, np.zeros(len(best), np.bool_))
+        return cls(best, np.array(list(sent_bytes) or [0] * len(best)), leads, np.ones(len(best), np.int_))
 
     @classmethod
     def joined(cls, parts: Iterable["Answers"]) -> "Answers":
@@ -47,11 +47,18 @@ class Answers:
         every = list(parts)
         return cls(*(np.concatenate([getattr(part, name) for part in every]) for name in cls.__slots__))
 
-    def asked_again(self, finer: "Answers", lead: float) -> "Answers":
-        """Take the answers of ``finer`` where these lead by less than ``lead``, as a device does, and its bytes too."""
-        twice = self.leads < lead
-        best = np.where(twice[:, None], finer.best, self.best)
-        return Answers(best, self.bytes + twice * finer.bytes, self.leads, twice)
+    def refined(self, finer: "Answers", lead: float) -> "Answers":
+        """Take the answers of ``finer`` where these lead by less than ``lead``, as a device does, and its bytes too.
+
+        A frame whose answer stood has a lead that leaves no doubt: 1.
+        """
+        again = self.leads < lead
+        return Answers(
+            np.where(again[:, None], finer.best, self.best),
+            self.bytes + again * finer.bytes,
+            np.where(again, finer.leads, np.float32(1)),
+            self.looks + again,
+        )
 
 
 def right_shares(answers: Answers, labels: Indices) -> tuple[float, float]:
@@ -75,5 +82,5 @@ def measured(answers: Answers, unsplit: Answers, labels: Indices, *, dataset: st
         agreement=float((answers.best[:, 0] == unsplit.best[:, 0]).mean()),
         bytes_mean=float(answers.bytes.mean()),
         bytes_p95=float(np.percentile(answers.bytes, 95)),
-        second_share=float(answers.twice.mean()),
+        looks_mean=float(answers.looks.mean()),
     )

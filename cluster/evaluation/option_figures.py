@@ -41,8 +41,8 @@ class OptionFigures:
     """Of head and encoder."""
     cluster_ms: float
     """Of decoder and tail."""
-    second_share: float
-    """Of the frames that had a second look; the bytes are those of both, and the times those of one."""
+    looks_mean: float
+    """How many messages a frame took; the bytes are those of all of them, and the times those of one."""
 
     @property
     def curve(self) -> str:
@@ -60,5 +60,5 @@ def option_figures(option: Option, measured: Measured, timing: Timing, *, whole_
         top1=measured.top1, top5=measured.top5, top1_drop=measured.top1_drop, top5_drop=measured.top5_drop,
         agreement=measured.agreement, bytes_mean=measured.bytes_mean, bytes_p95=measured.bytes_p95,
         encode_ms=timing.encode_ms, decode_ms=timing.decode_ms, device_ms=timing.device_ms,
-        cluster_ms=timing.cluster_ms, second_share=measured.second_share,
+        cluster_ms=timing.cluster_ms, looks_mean=measured.looks_mean,
     )  # fmt: skip

@@ -4,6 +4,7 @@ Owns how options are run: through the bundle's own graphs and real bitstreams, a
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from cluster.onnx_graph import Graph
 from wire.bundle import Bundle
 from wire.codings import Coding
 from wire.ids import OptionId
+from wire.latent_codings import RefinementCoding
 from wire.manifest import Option
 from wire.tensor_form import Tensor
 
@@ -20,7 +22,7 @@ from wire.tensor_form import Tensor
 class OptionGroup:
     """Runs options that share ``device``, None where the frame's own pixels are coded.
 
-    ``codings`` and ``clusters`` are those of the options that send and of their second looks, by option and by graph.
+    ``codings`` and ``refinements`` are those of the options that send, by option, and ``clusters`` by graph.
     """
 
     def __init__(
@@ -28,9 +30,11 @@ class OptionGroup:
         options: Sequence[Option],
         device: Graph | None,
         codings: Mapping[OptionId, Coding],
+        refinements: Mapping[OptionId, Sequence[RefinementCoding]],
         clusters: Mapping[str, Graph],
     ) -> None:
-        self.options, self.device, self.codings, self.clusters = tuple(options), device, codings, clusters
+        self.options, self.device = tuple(options), device
+        self.codings, self.refinements, self.clusters = codings, refinements, clusters
 
     @classmethod
     def load(cls, options: Sequence[Option], device: Bundle, cluster: Bundle) -> "OptionGroup":
@@ -40,36 +44,61 @@ class OptionGroup:
             BundleError: a file cannot be used.
         """
         head = options[0].device_graph
-        seconds = (cluster.option(option.second.option) for option in options if option.second)
-        graphs = dict.fromkeys(option.cluster_graph for option in options if option.cluster_graph)
+        sending = [option for option in options if option.cluster_graph]
+        graphs = dict.fromkeys(option.cluster_graph for option in sending if option.cluster_graph)
         return cls(
             options,
             Graph(device.path(head)) if head else None,
-            {option.id: cluster.coding(option) for option in (*options, *seconds) if option.cluster_graph},
+            {option.id: cluster.coding(option) for option in sending},
+            {option.id: cluster.refinements(option) for option in sending},
             {graph: Graph(cluster.path(graph)) for graph in graphs},
         )
 
     def answers(self, chunk: Pixels) -> Iterator[Answers]:
         """Answer frames, uint8 (N, H, W, 3), with each option in turn.
 
-        The device takes one frame at a time, and so do the codings; the cluster graphs take them all at once. What an
-        option says is kept, for those that have it as their second look.
+        The device takes one frame at a time, and so do the codings; the cluster graphs take them all at once. What a
+        look comes to is kept, for the options that begin with the same looks.
         """
         given = chunk if self.device is None else np.concatenate([self.device.run(frame[None]) for frame in chunk])
-        said: dict[OptionId, Answers] = {}
+        kept: dict[tuple[object, ...], _Look] = {}
         for option in self.options:
             if option.cluster_graph is None:
                 yield Answers.of(given)
                 continue
-            graph = self.clusters[option.cluster_graph]
-            for number in (option.id, *([option.second.option] if option.second else [])):
-                if number not in said:
-                    said[number] = _sent(self.codings[number], graph, given)
-            first = said[option.id]
-            yield first.asked_again(said[option.second.option], option.second.lead) if option.second else first
+            looks = self._looks(option, option.cluster_graph, given, kept)
+            answers = looks[0].answers
+            for refinement, look in zip(option.refinements, looks[1:], strict=True):
+                answers = answers.refined(look.answers, refinement.lead)
+            yield answers
+
+    def _looks(
+        self, option: Option, graph: str, given: Tensor, kept: "dict[tuple[object, ...], _Look]"
+    ) -> "list[_Look]":
+        """Take every look of an option at all frames."""
+        made: tuple[object, ...] = (graph, option.coder, option.quality, option.tables, option.gains)
+        if made not in kept:
+            coding = self.codings[option.id]
+            bitstreams = [coding.encode(tensor) for tensor in given]
+            received = np.stack([coding.decode(bitstream) for bitstream in bitstreams])
+            kept[made] = self._look(graph, bitstreams, received)
+        looks = [kept[made]]
+        for finer, refinement in zip(self.refinements[option.id], option.refinements, strict=True):
+            made = (*made, refinement.tables, refinement.gains)
+            if made not in kept:
+                bitstreams = [finer.encode(tensor) for tensor in given]
+                pairs = zip(bitstreams, looks[-1].received, strict=True)
+                kept[made] = self._look(graph, bitstreams, np.stack([finer.decode(*pair) for pair in pairs]))
+            looks.append(kept[made])
+        return looks
+
+    def _look(self, graph: str, bitstreams: Sequence[bytes], received: Tensor) -> "_Look":
+        return _Look(received, Answers.of(self.clusters[graph].run(received), map(len, bitstreams)))
 
 
-def _sent(coding: Coding, graph: Graph, given: Tensor) -> Answers:
-    bitstreams = [coding.encode(tensor) for tensor in given]
-    received = np.stack([coding.decode(bitstream) for bitstream in bitstreams])
-    return Answers.of(graph.run(received), map(len, bitstreams))
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One look at every frame of a chunk: what the cluster had of them, and what it said."""
+
+    received: Tensor
+    answers: Answers

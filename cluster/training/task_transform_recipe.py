@@ -1,7 +1,8 @@
 """The recipe of our own codec: its transform in closed form, its gains by bisection, its tables by counting.
 
-No gradient step is taken: the codec is ready after the backbone has seen a sample of frames forwards and backwards.
-Owns the order of these steps.
+Up to there no gradient step is taken: the codec could be used after the backbone has seen a sample of frames forwards
+and backwards. Where it has a restorer, that is then trained by distillation: the answers to frames at random rates
+shall be the backbone's own. Owns the order of these steps.
 """
 
 from collections.abc import Iterable
@@ -9,15 +10,17 @@ from typing import Final
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cluster.codecs.isthmus import MAGNITUDES, Isthmus, IsthmusSetting
 from cluster.codecs.task_transform import TaskTransform, task_transform
-from cluster.training.context_tables import context_tables
+from cluster.training.context_tables import context_tables, refinement_tables
 from cluster.training.plan import TrainingPlan
-from cluster.training.recipe import Recipe
+from cluster.training.recipe import Recipe, Stage, Step
 from wire.bitstream import HEADER_BYTES
+from wire.refinement import MAX_SLOPE, slopes
 
 GRADIENT_ROWS: Final = 960
 COUNT_ROWS: Final = 384
@@ -30,6 +33,13 @@ TEMPERATURE: Final = 3.0
 LOGIT_SHARE: Final = 0.15
 """How much the gradient of a random mix of all logits counts beside one of a drawn class's log-probability."""
 BISECTIONS: Final = 16
+RATE_SHARES: Final = (0.05, 0.1, 0.15, 0.2, 0.25, 0.25)
+"""How often each rate is drawn to train the restorer: the coarse ones have more to restore."""
+SOFTNESS: Final = 2.0
+SOFT_SHARE: Final = 0.5
+"""How much the divergence of softened answers counts beside that of the answers."""
+MIDDLING: Final = 3
+"""The rate that the held-out frames are answered at while the restorer trains: r4."""
 
 
 class TaskTransformRecipe(Recipe):
@@ -41,6 +51,13 @@ class TaskTransformRecipe(Recipe):
         super().__init__(codec, tail, plan)
         self._codec = codec
 
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The restorer's, if there is one, as long as the plan says for distillation."""
+        setting = self._codec.setting
+        assert isinstance(setting, IsthmusSetting)
+        return () if setting.width is None else (Stage("restore", self.plan.distil_epochs),)
+
     def begin(self, features: Tensor) -> None:
         """Find the transform, sort its coefficients into bands, and find each rate's gains."""
         codec = self._codec
@@ -49,13 +66,38 @@ class TaskTransformRecipe(Recipe):
         codec.set_transform(transform, _order(transform, codec, features))
         self._set_gains(features[:: max(1, len(features) // COUNT_ROWS)])
 
+    def loss(self, features: Tensor, logits: Tensor, stage: str, fraction: float) -> Step:
+        """Compare the answers to what is told of each frame at a random rate."""
+        shares = torch.tensor(RATE_SHARES, device=features.device)
+        rates = torch.multinomial(shares, len(features), replacement=True)
+        given = self.tail(self._codec.restore(self._codec.told(features, rates)))
+        setting = self._codec.setting
+        assert isinstance(setting, IsthmusSetting)
+        wanted = 8 * torch.tensor(setting.target_bytes)[rates.cpu()].mean()
+        return Step(divergence(given, logits) + SOFT_SHARE * divergence(given, logits, SOFTNESS), wanted)
+
+    def answer(self, features: Tensor) -> Tensor:
+        """Give the logits at a middling rate, where the restorer has something to do."""
+        rates = torch.full((len(features),), MIDDLING, device=features.device)
+        return self.tail(self._codec.restore(self._codec.told(features, rates)))
+
     def tables(self, batches: Iterable[Tensor]) -> dict[str, NDArray[np.uint16]]:
         """Count the magnitudes of every band at every rate, by what the bands before it came to at that position."""
         codec = self._codec
         with torch.inference_mode():
             latents = torch.cat([codec.encoder(batch) for batch in batches])
-            levels = (codec.levels(latents, rate).to(torch.int8).cpu().numpy() for rate in range(len(codec.rates)))
-            return {rate.name: context_tables(found) for rate, found in zip(codec.rates, levels, strict=True)}
+            levels = {
+                rate.name: codec.levels(latents, number).to(torch.int8).cpu().numpy()
+                for number, rate in enumerate(codec.rates)
+            }
+        tables = {rate: context_tables(found) for rate, found in levels.items()}
+        gains = {rate.name: rate.gains[0] for rate in codec.rates if rate.gains is not None}
+        for step, coarse, fine in {step for looks in codec.looks for step in looks.steps}:
+            apart = slopes(gains[fine], gains[coarse])
+            if apart.min() > 0 and apart.max() <= MAX_SLOPE:
+                pair = levels[fine].astype(np.int32), levels[coarse].astype(np.int32)
+                tables[step] = refinement_tables(*pair, apart)
+        return tables
 
     def _gradients(self, features: Tensor) -> Tensor:
         """Give gradients of the answer by the features: of drawn classes, and of all logits mixed at random."""
@@ -84,12 +126,12 @@ class TaskTransformRecipe(Recipe):
             told = torch.cat([codec.encoder(part) for part in torch.split(judged, BATCH)])
         for rate, wanted in enumerate(setting.target_bytes):
             step = self._step(latents, rate, (wanted - HEADER_BYTES) * 8)
-            codec.gains[rate, 0] = 1 / step
+            codec.set_gains(rate, step, step)
             losses = {
                 expansion: self._loss(codec.levels(told, rate) * (step * expansion), answers)
                 for expansion in EXPANSIONS
             }
-            codec.gains[rate, 1] = step * min(losses, key=lambda expansion: losses[expansion])
+            codec.set_gains(rate, step, step * min(losses, key=lambda expansion: losses[expansion]))
 
     def _loss(self, latents: Tensor, answers: Tensor) -> float:
         """Give the divergence of the answers to dequantised latents from log-probabilities."""
@@ -111,6 +153,12 @@ class TaskTransformRecipe(Recipe):
             else:
                 high = middle
         return high
+
+
+def divergence(given: Tensor, wanted: Tensor, softness: float = 1.0) -> Tensor:
+    """Give the mean Kullback-Leibler divergence of answers by their logits (N, classes), softened (Hinton, 2015)."""
+    ours, theirs = (logits.float().div(softness).log_softmax(dim=1) for logits in (given, wanted))
+    return F.kl_div(ours, theirs, reduction="batchmean", log_target=True) * softness**2
 
 
 def _order(transform: TaskTransform, codec: Isthmus, features: Tensor) -> Tensor:

@@ -128,7 +128,7 @@ class _Training:
             self.recipe, source, trained, held_out,
             folder=self.folders.run, identity=identity, device=self.device, listener=self.listener,
         ).run(state)  # fmt: skip
-        rows = spread_rows(len(source), TABLE_ROWS)
+        rows = spread_rows(len(source), max(TABLE_ROWS, self.recipe.sample_rows))
         return self._tables(features for features, _ in source.batches(rows, BATCH, self.device))
 
     def calibrate(self) -> Tables:

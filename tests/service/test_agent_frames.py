@@ -11,6 +11,7 @@ from test_agent_tiny_cluster import (
     Cluster,
     agent_process,
     answer,
+    decode,
     reject_of,
     result_of,
     run_agent,
@@ -20,8 +21,7 @@ from test_agent_tiny_cluster import (
 )
 from websockets.asyncio.server import ServerConnection
 
-from wire.ids import OptionId
-from wire.manifest import Second
+from wire.bitstream import peek
 from wire.messages import Frame, GoAway, pack
 
 pytestmark = pytest.mark.service
@@ -169,51 +169,80 @@ async def test_a_refused_frame_is_answered_alone_and_says_so(cluster: Cluster, p
     assert not run.events("link.down")
 
 
+PATIENT = ("--policy", "fixed:shallow/r1", *FAST, "--deadline-ms", "3000")
+
+
 @pytest.fixture
-def twice_cluster(tmp_path: Path) -> Cluster:
-    return Cluster(write_bundle(tmp_path / "twice", second=Second(OptionId(4), lead=0.5)))
+def looks_cluster(tmp_path: Path) -> Cluster:
+    """Have shallow/r1 refined twice at most; none of the usual answers is certain enough for it."""
+    return Cluster(write_bundle(tmp_path / "looks", leads=(0.5, 0.4)))
 
 
-async def test_an_uncertain_answer_is_asked_again_with_more_bytes(
-    twice_cluster: Cluster, pictures: Path, cache: Path
+def look_of(frame: Frame) -> int:
+    return peek(frame.bitstream).look
+
+
+async def test_an_uncertain_answer_is_refined_until_it_is_certain(
+    looks_cluster: Cluster, pictures: Path, cache: Path
 ) -> None:
     async def be_sure_at_last(own: Cluster, socket: ServerConnection, point: str, frame: Frame) -> None:
-        own.bundle.coding(own.bundle.option(frame.option_id)).decode(frame.bitstream)
+        decode(own, socket, point, frame)
         result = result_of(frame, point)
-        if frame.option_id == 4:
+        if look_of(frame) == (1 if frame.frame_id % 2 else 2):
             result = replace(result, labels=(9, 3), scores=(0.9, 0.05))
         await socket.send(pack(result))
 
-    twice_cluster.on_frame = be_sure_at_last
-    async with running(twice_cluster):
-        run = await run_agent(twice_cluster.url, pictures, cache, "--policy", "fixed:shallow/r1", *FAST)
+    looks_cluster.on_frame = be_sure_at_last
+    async with running(looks_cluster):
+        run = await run_agent(looks_cluster.url, pictures, cache, *PATIENT)
     assert run.code == 0, run.stderr
-    assert {(line["label"], line["looks"], line["option"], line["fallback"]) for line in run.answers} == {
-        ("label 9", 2, 1, None)
-    }
-    assert [(frame.frame_id, frame.option_id) for frame in twice_cluster.frames][:4] == [(0, 1), (0, 4), (1, 1), (1, 4)]
-    assert (run.summary["second_looks"], run.summary["by_option"]) == (6, {"shallow/r1": 6})
+    assert [line["looks"] for line in run.answers] == [3, 2] * 3
+    assert {(line["label"], line["option"], line["fallback"]) for line in run.answers} == {("label 9", 1, None)}
+    sent = [(frame.frame_id, frame.option_id, look_of(frame)) for frame in looks_cluster.frames]
+    assert sent[:5] == [(0, 1, 0), (0, 1, 1), (0, 1, 2), (1, 1, 0), (1, 1, 1)]
+    assert (run.summary["looked_again"], run.summary["by_option"]) == (6, {"shallow/r1": 6})
 
 
-async def test_a_second_look_that_comes_to_nothing_costs_no_answer(
-    twice_cluster: Cluster, pictures: Path, cache: Path
+async def test_a_further_look_that_comes_to_nothing_costs_no_answer(
+    looks_cluster: Cluster, pictures: Path, cache: Path
 ) -> None:
     async def spoil_the_second(own: Cluster, socket: ServerConnection, point: str, frame: Frame) -> None:
-        if frame.option_id == 1:
+        if look_of(frame) == 0:
             await answer(own, socket, point, frame)
         elif frame.frame_id == 1:
             await socket.send(pack(reject_of(frame.frame_id, "deadline_exceeded")))
         elif frame.frame_id == 2:
             socket.transport.abort()
 
-    twice_cluster.on_frame = spoil_the_second
-    async with running(twice_cluster):
+    looks_cluster.on_frame = spoil_the_second
+    async with running(looks_cluster):
         run = await run_agent(
-            twice_cluster.url, pictures, cache, "--policy", "fixed:shallow/r1", *FAST, "--deadline-ms", "300"
+            looks_cluster.url, pictures, cache, "--policy", "fixed:shallow/r1", *FAST, "--deadline-ms", "300"
         )
     assert [line["looks"] for line in run.answers] == [2] * 6
     assert {(line["where"], line["label"], line["fallback"]) for line in run.answers} == {("cluster", "label 7", None)}
     assert run.summary["fallbacks"] == {}
+
+
+async def test_a_refinement_that_meets_another_replica_than_its_first_look_costs_no_answer(
+    looks_cluster: Cluster, pictures: Path, cache: Path
+) -> None:
+    async def move_between_looks(own: Cluster, socket: ServerConnection, point: str, frame: Frame) -> None:
+        if (frame.frame_id, look_of(frame)) == (2, 0):
+            await socket.send(pack(GoAway("scaled out", 5.0)))
+            async with asyncio.timeout(2):
+                while len(own.looks) < 2:  # noqa: ASYNC110 - what is waited for is a state of the cluster
+                    await asyncio.sleep(0.01)
+            # The agent has yet to read that it is welcome.
+            await asyncio.sleep(0.1)
+        await answer(own, socket, point, frame)
+
+    looks_cluster.on_frame = move_between_looks
+    async with running(looks_cluster):
+        run = await run_agent(looks_cluster.url, pictures, cache, *PATIENT)
+    assert looks_cluster.missed == [2]
+    assert [line["looks"] for line in run.answers] == [3, 3, 2, 3, 3, 3]
+    assert {(line["where"], line["label"], line["fallback"]) for line in run.answers} == {("cluster", "label 7", None)}
 
 
 async def test_a_cut_socket_costs_one_remote_answer(cluster: Cluster, pictures: Path, cache: Path) -> None:

@@ -22,7 +22,9 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from serve_apps.looks import Looks
 from wire.bundle import Bundle
+from wire.errors import LookMissing
 from wire.ids import PointName
 from wire.manifest import (
     MANIFEST_SCHEMA,
@@ -32,29 +34,32 @@ from wire.manifest import (
     Manifest,
     Measured,
     Option,
-    Second,
+    Refinement,
     digest_of,
     dump_manifest,
 )
-from wire.messages import Frame, Hello, LoadSignal, Reject, Result, Timings, Welcome, pack, unpack
+from wire.messages import Frame, Hello, LoadSignal, Reject, Result, Timings, Welcome, pack, reject_from, unpack
+from wire.rans_tables import integer_tables
 from wire.records import to_plain
 
 SIDE = 32
 ROOT = Path(__file__).parents[2]
 AGENT = (sys.executable, "-m", "device_agent.main")
 CLUSTER_LABEL = 7
+STEPS = (8.0, 2.0, 0.5)
+"""Of the quantiser of each look, where shallow/r1 has several."""
 
 
-def symbols_graph(pool: int) -> bytes:
-    """Pixels (1, 32, 32, 3) → the means of blocks of pool × pool as symbols (1, 3, 32/pool, 32/pool)."""
+def symbols_graph(pool: int, kind: int = TensorProto.UINT8) -> bytes:
+    """Pixels (1, 32, 32, 3) → the means of blocks of pool × pool as symbols (1, 3, 32/pool, 32/pool) of a type."""
     side = SIDE // pool
     nodes = [
         helper.make_node("Cast", ["pixels"], ["real"], to=TensorProto.FLOAT),
         helper.make_node("Transpose", ["real"], ["planes"], perm=[0, 3, 1, 2]),
         helper.make_node("AveragePool", ["planes"], ["means"], kernel_shape=[pool, pool], strides=[pool, pool]),
-        helper.make_node("Cast", ["means"], ["symbols"], to=TensorProto.UINT8),
+        helper.make_node("Cast", ["means"], ["symbols"], to=kind),
     ]
-    return _graph(nodes, helper.make_tensor_value_info("symbols", TensorProto.UINT8, [1, 3, side, side]))
+    return _graph(nodes, helper.make_tensor_value_info("symbols", kind, [1, 3, side, side]))
 
 
 def whole_graph() -> bytes:
@@ -79,17 +84,22 @@ def _graph(nodes: list[Any], output: Any, constants: list[Any] | None = None) ->
     return model.SerializeToString()
 
 
-def write_bundle(folder: Path, *, created_by: str = "tests", second: Second | None = None) -> Bundle:
-    """Write a whole bundle with the points input, shallow, deep and output; with a ``second``, shallow/r1 has it."""
-    tables = io.BytesIO()
-    np.save(tables, np.full((3, 256), 5, np.uint16))
+def write_bundle(folder: Path, *, created_by: str = "tests", leads: tuple[float, ...] = ()) -> Bundle:
+    """Write a whole bundle with the points input, shallow, deep and output.
+
+    With up to two ``leads``, shallow/r1 sends real symbols and has so many refinements.
+    """
     contents: dict[str, tuple[bytes, Any]] = {
         "labels.txt": ("".join(f"label {n}\n" for n in range(1000)).encode(), "both"),
         "shallow/head.onnx": (symbols_graph(4), "device"),
+        "shallow/real.onnx": (symbols_graph(4, TensorProto.FLOAT), "device"),
         "deep/head.onnx": (symbols_graph(16), "device"),
         "whole.onnx": (whole_graph(), "device"),
         **{f"{point}/tail.onnx": (b"not for the device", "cluster") for point in ("input", "shallow", "deep")},
-        "tables.npy": (tables.getvalue(), "both"),
+        "tables.npy": (npy(np.full((3, 256), 5, np.uint16)), "both"),
+        "rans.npy": (npy(even_tables(64)), "both"),
+        "refined.npy": (npy(even_tables(8)), "both"),
+        **{f"gains-{look}.npy": (npy(gains(step)), "both") for look, step in enumerate(STEPS)},
     }
     for name, (data, _) in contents.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -97,6 +107,7 @@ def write_bundle(folder: Path, *, created_by: str = "tests", second: Second | No
     files = tuple(
         FileEntry(name, hashlib.sha256(data).hexdigest(), len(data), side) for name, (data, side) in contents.items()
     )
+    shallow = option_of(1, "shallow", "huffman", (3, 8, 8), 204.0, head="shallow/head.onnx")
     manifest = Manifest(
         schema=MANIFEST_SCHEMA,
         backbone="tiny",
@@ -106,10 +117,9 @@ def write_bundle(folder: Path, *, created_by: str = "tests", second: Second | No
         baseline_top1=0.5,
         options=(
             option_of(0, "input", "jpeg", (3, SIDE, SIDE), 900.0),
-            replace(option_of(1, "shallow", "huffman", (3, 8, 8), 204.0, head="shallow/head.onnx"), second=second),
+            many_looks(shallow, leads) if leads else shallow,
             option_of(2, "deep", "huffman", (3, 2, 2), 24.0, head="deep/head.onnx"),
             option_of(3, "output", "none", (1, 1, 1), 0.0, head="whole.onnx"),
-            *([] if second is None else [finer_option(second)]),
         ),
         files=files,
     )
@@ -149,10 +159,31 @@ def option_of(
     )
 
 
-def finer_option(second: Second) -> Option:
-    """Give shallow/r2, which sends the same symbols as they are."""
-    own = option_of(second.option, "shallow", "raw", (3, 8, 8), 204.0, head="shallow/head.onnx")
-    return replace(own, rate="r2")
+def many_looks(own: Option, leads: tuple[float, ...]) -> Option:
+    """Give an option of the same point and rate that has a refinement for each lead."""
+    refinements = tuple(Refinement(lead, "refined.npy", f"gains-{look}.npy") for look, lead in enumerate(leads, 1))
+    return replace(
+        own,
+        coder="rans",
+        device_graph="shallow/real.onnx",
+        tables="rans.npy",
+        gains="gains-0.npy",
+        refinements=refinements,
+    )
+
+
+def npy(array: np.ndarray[Any, Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def even_tables(symbols: int) -> np.ndarray[Any, Any]:
+    return integer_tables(np.ones((3, 1, symbols), np.int64), np.zeros((3, 1), np.int64))
+
+
+def gains(step: float) -> np.ndarray[Any, Any]:
+    return np.array([[1 / step] * 3, [step] * 3], np.float32)
 
 
 def load_of(point: str) -> LoadSignal:
@@ -169,7 +200,7 @@ def load_of(point: str) -> LoadSignal:
 
 @dataclass
 class Cluster:
-    """Answers every frame, unless a test puts another ``on_frame`` or ``on_hello`` in."""
+    """Answers every frame, unless a test puts another ``on_frame`` in; ``missed`` are those without the look before."""
 
     bundle: Bundle
     port: int = 0
@@ -177,7 +208,8 @@ class Cluster:
     frames: list[Frame] = field(default_factory=list)
     fetched: list[str] = field(default_factory=list)
     replaced: dict[str, bytes] = field(default_factory=dict)
-    sockets: set[ServerConnection] = field(default_factory=set)
+    looks: dict[ServerConnection, Looks] = field(default_factory=dict)
+    missed: list[int] = field(default_factory=list)
     on_frame: Callable[["Cluster", ServerConnection, str, Frame], Awaitable[None]] | None = None
 
     @property
@@ -194,7 +226,7 @@ class Cluster:
             if hello.bundle != self.bundle.digest:
                 await socket.send(pack(reject_of(None, "wrong_bundle")))
                 return
-            self.sockets.add(socket)
+            self.looks[socket] = Looks()
             await socket.send(pack(Welcome("replica", self.bundle.digest, load_of(point))))
             async for data in socket:
                 frame = unpack(data)
@@ -204,7 +236,7 @@ class Cluster:
         except ConnectionClosed:
             pass
         finally:
-            self.sockets.discard(socket)
+            self.looks.pop(socket, None)
 
     def http(self, _: ServerConnection, request: Request) -> Response | None:
         if request.path.endswith("/stream"):
@@ -232,10 +264,19 @@ class Cluster:
 
 async def answer(cluster: Cluster, socket: ServerConnection, point: str, frame: Frame) -> None:
     """Decode the frame for real, and answer it."""
+    try:
+        decode(cluster, socket, point, frame)
+    except LookMissing as error:
+        cluster.missed.append(frame.frame_id)
+        await socket.send(pack(reject_from(error, frame.frame_id)))
+    else:
+        await socket.send(pack(result_of(frame, point)))
+
+
+def decode(cluster: Cluster, socket: ServerConnection, point: str, frame: Frame) -> None:
     option = cluster.bundle.option(frame.option_id)
     assert option.point == point
-    option.form.check(cluster.bundle.coding(option).decode(frame.bitstream))
-    await socket.send(pack(result_of(frame, point)))
+    option.form.check(cluster.looks[socket].decode(cluster.bundle, option, frame))
 
 
 def result_of(frame: Frame, point: str) -> Result:

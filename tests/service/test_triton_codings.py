@@ -19,7 +19,7 @@ from serve_apps.tail import Tail
 from serve_apps.triton_host import TritonModels
 from wire.bundle import Bundle
 from wire.ids import OptionId, PointName
-from wire.manifest import FileEntry, Input, Macs, Manifest, Measured, Option, dump_manifest
+from wire.manifest import MANIFEST_SCHEMA, FileEntry, Input, Macs, Manifest, Measured, Option, dump_manifest
 from wire.messages import Frame, Result
 from wire.rans_tables import integer_tables
 from wire.tensor_form import TensorForm
@@ -63,8 +63,8 @@ def real_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
         for path in folder.iterdir()
     )
     manifest = Manifest(
-        schema=3, backbone="means", created_by="tests", input=Input(8, 8, 8), labels="labels.txt", baseline_top1=0.0,
-        options=(FLOAT32, RANS), files=files,
+        schema=MANIFEST_SCHEMA, backbone="means", created_by="tests", input=Input(8, 8, 8), labels="labels.txt",
+        baseline_top1=0.0, options=(FLOAT32, RANS), files=files,
     )  # fmt: skip
     (folder / "manifest.json").write_bytes(dump_manifest(manifest))
     return Bundle.open(folder, "cluster")

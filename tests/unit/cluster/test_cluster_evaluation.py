@@ -68,15 +68,25 @@ def test_answers_are_the_five_best_classes_the_first_of_equals_first():
     assert right_shares(Answers.joined([ranked, ranked]), np.array([1, 1, 6, 6])) == (0.25, 0.75)
 
 
-def test_answers_that_lead_by_too_little_are_asked_again_and_cost_both():
+def test_answers_that_lead_by_too_little_are_refined_and_cost_both():
     coarse = Answers.of(np.array([[0.5, 0.3, 0.2], [0.4, 0.2, 0.4], [0.1, 0.8, 0.1]], np.float32), [10, 11, 12])
     fine = Answers.of(np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]], np.float32), [30, 31, 32])
-    both = coarse.asked_again(fine, 0.15)
+    both = coarse.refined(fine, 0.15)
     assert both.best[:, 0].tolist() == [0, 2, 1]
     assert both.bytes.tolist() == [10, 42, 12]
     figures = measured(both, fine, np.array([0, 2, 1]), dataset="d")
-    assert (figures.top1, figures.second_share, figures.bytes_mean) == (1.0, 1 / 3, 64 / 3)
-    assert Answers.of(np.ones((1, 1), np.float32)).asked_again(fine, 1.0).twice.tolist() == [False]
+    assert (figures.top1, figures.looks_mean, figures.bytes_mean) == (1.0, 4 / 3, 64 / 3)
+    assert Answers.of(np.ones((1, 1), np.float32)).refined(fine, 1.0).looks.tolist() == [1]
+
+
+def test_an_answer_that_stood_is_not_refined_later_on():
+    # The first frame's answer stands though it leads by less than the third look asks; the second's is refined twice.
+    coarse = Answers.of(np.array([[0.6, 0.3, 0.1], [0.4, 0.3, 0.3]], np.float32), [10, 10])
+    fine = Answers.of(np.array([[0.0, 1.0, 0.0], [0.4, 0.3, 0.3]], np.float32), [20, 20])
+    finest = Answers.of(np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], np.float32), [40, 40])
+    every = coarse.refined(fine, 0.2).refined(finest, 0.9)
+    assert every.best[:, 0].tolist() == [0, 2]
+    assert (every.bytes.tolist(), every.looks.tolist()) == ([10, 70], [1, 3])
 
 
 @pytest.fixture
@@ -167,7 +177,7 @@ def test_an_answer_is_of_what_arrives_best_class_first_and_counts_the_bytes(bund
     coding, graph = bundle.coding(option), Told(means)
     chunk = np.zeros((2, 32, 32, 3), np.uint8)
     chunk[0, ..., 1], chunk[..., 2], chunk[1, ::2, ::2, 0] = 200, 90, 255
-    (given,) = OptionGroup([option], None, {0: coding}, {option.cluster_graph: graph}).answers(chunk)
+    (given,) = OptionGroup([option], None, {0: coding}, {0: ()}, {option.cluster_graph: graph}).answers(chunk)
     sent = [coding.encode(frame) for frame in chunk]
     assert given.best.tolist() == [[1, 2, 0], [2, 0, 1]]
     assert given.bytes.tolist() == [len(bitstream) for bitstream in sent]
@@ -184,12 +194,13 @@ def test_options_of_one_device_graph_send_what_it_gives_and_it_runs_once_a_frame
     device = Told(lambda frame: (frame[:, :2, :3, 0] + np.arange(6).reshape(2, 3))[:, None].astype(dtype))
     cluster = Told(lambda batch: batch.reshape(len(batch), -1).astype(np.float32))
     codings = {number: kind(number, form) for number in (0, 1)}
-    group = OptionGroup(options, device, codings, {options[0].cluster_graph: cluster})
+    group = OptionGroup(options, device, codings, {0: (), 1: ()}, {options[0].cluster_graph: cluster})
     first, second = group.answers(np.zeros((3, 4, 4, 3), np.uint8))
     assert first.best.tolist() == second.best.tolist() == [[5, 4, 3, 2, 1]] * 3
     assert first.bytes.tolist() == [HEADER_BYTES + form.size_bytes] * 3
     assert [batch.shape for batch in device.batches] == [(1, 4, 4, 3)] * 3
-    assert [(batch.shape, batch.dtype) for batch in cluster.batches] == [((3, 1, 2, 3), dtype)] * 2
+    # What both send is the same, and is answered once.
+    assert [(batch.shape, batch.dtype) for batch in cluster.batches] == [((3, 1, 2, 3), dtype)]
 
 
 def test_steps_that_options_share_are_timed_once_a_frame_and_the_first_time_warms_up(bundle):
@@ -197,9 +208,8 @@ def test_steps_that_options_share_are_timed_once_a_frame_and_the_first_time_warm
     options = [replace(bundle.option(1), id=number) for number in (0, 1)]
     device, cluster = Told(lambda frame: np.zeros((1, 1, 2, 3), np.uint8)), Told(lambda batch: batch)
     codings = {number: RawCoding(number, form) for number in (0, 1)}
-    times = timings(
-        OptionGroup(options, device, codings, {options[0].cluster_graph: cluster}), np.zeros((4, 4, 4, 3), np.uint8)
-    )
+    group = OptionGroup(options, device, codings, {0: (), 1: ()}, {options[0].cluster_graph: cluster})
+    times = timings(group, np.zeros((4, 4, 4, 3), np.uint8))
     assert (len(device.batches), len(cluster.batches)) == (5, 5)
     assert {batch.shape for batch in cluster.batches} == {(1, 1, 2, 3)}
     assert (times[0].device_ms, times[0].cluster_ms) == (times[1].device_ms, times[1].cluster_ms)
@@ -207,7 +217,7 @@ def test_steps_that_options_share_are_timed_once_a_frame_and_the_first_time_warm
 
 
 def test_the_whole_backbone_has_neither_a_coder_nor_a_cluster_to_time(bundle):
-    (times,) = timings(OptionGroup([bundle.option(2)], Told(means), {}, {}), np.zeros((2, 32, 32, 3), np.uint8))
+    (times,) = timings(OptionGroup([bundle.option(2)], Told(means), {}, {}, {}), np.zeros((2, 32, 32, 3), np.uint8))
     assert (times.encode_ms, times.decode_ms, times.cluster_ms) == (0.0, 0.0, 0.0)
     assert times.device_ms > 0
 

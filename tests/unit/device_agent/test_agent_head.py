@@ -12,7 +12,7 @@ from device_agent.head import HeadRuntime
 from wire.bundle import Bundle
 from wire.errors import BundleError
 from wire.ids import OptionId, PointName
-from wire.manifest import MANIFEST_SCHEMA, FileEntry, Input, Macs, Manifest, Measured, Option, Second, digest_of
+from wire.manifest import MANIFEST_SCHEMA, FileEntry, Input, Macs, Manifest, Measured, Option, Refinement, digest_of
 from wire.rans_tables import integer_tables
 
 SIDE = 8
@@ -48,6 +48,8 @@ FILES = {
     "rans.npy": npy(integer_tables(np.ones((3, 1, 128), np.int64), np.zeros((3, 1), np.int64))),
     "fine.npy": npy(np.array([[0.5] * 3, [2.0] * 3], np.float32)),
     "coarse.npy": npy(np.array([[0.05] * 3, [20.0] * 3], np.float32)),
+    "refined.npy": npy(integer_tables(np.ones((3, 1, 8), np.int64), np.zeros((3, 1), np.int64))),
+    "middle.npy": npy(np.array([[0.2] * 3, [5.0] * 3], np.float32)),
 }
 MEASURED = Measured(
     dataset="none", pictures=0, top1=0, top1_drop=0, top5=0, top5_drop=0, agreement=0, bytes_mean=0, bytes_p95=0
@@ -63,6 +65,9 @@ FINE = replace(
     cluster_graph="real-tail.onnx",
 )  # fmt: skip
 COARSE = replace(FINE, id=OptionId(3), gains="coarse.npy")
+REFINED = replace(
+    COARSE, refinements=(Refinement(0.25, "refined.npy", "middle.npy"), Refinement(0.15, "refined.npy", "fine.npy"))
+)
 FLOAT32 = replace(FINE, id=OptionId(4), coder="float32", tables=None, gains=None)
 JPEG = replace(PNG, id=OptionId(5), point=PointName("input"), coder="jpeg", device_graph=None, quality=90)
 RAW = replace(JPEG, id=OptionId(6), coder="raw", quality=None)
@@ -136,37 +141,44 @@ def test_options_that_share_a_graph_share_its_session_and_its_warm_up(head, monk
     assert head.encode(COARSE, PIXELS).warm_s == 0.0
 
 
-def test_symbols_are_coded_again_as_a_finer_option_without_the_head(make_head, monkeypatch):
-    twice = replace(COARSE, second=Second(FINE.id, 0.25))
-    head = make_head(twice, FINE, WHOLE)
-    first = head.encode(twice, PIXELS)
+def test_each_look_refines_what_the_looks_before_it_were_decoded_to_without_the_head(make_head, monkeypatch):
+    head = make_head(REFINED, WHOLE)
+    encoded = head.encode(REFINED, PIXELS)
+    decoded = [head.bundle.coding(REFINED).decode(encoded.bitstream)]
     runs = []
     monkeypatch.setattr(head._sessions, "run", lambda graph, pixels: runs.append(graph))
-    second = head.encode_again(FINE, first)
+    for look, coding in enumerate(head.bundle.refinements(REFINED), start=1):
+        encoded = head.refine(REFINED, encoded, look)
+        decoded.append(coding.decode(encoded.bitstream, decoded[-1]))
+        assert (encoded.device_s, encoded.warm_s) == (0.0, 0.0)
+        assert encoded.code_s > 0.0
     assert not runs
-    assert second.bitstream == make_head(FINE, WHOLE).encode(FINE, PIXELS).bitstream != first.bitstream
-    assert (second.device_s, second.warm_s) == (0.0, 0.0)
-    assert second.code_s > 0.0
+    # What a look gives is off by half a step at most: 20, 5 and 2 are the steps.
+    for symbols, most in zip(decoded, (10, 2.5, 1), strict=True):
+        assert np.abs(symbols - PLANES).max() <= most
 
 
-def test_an_option_is_made_ready_together_with_its_second(make_head, monkeypatch):
-    twice = replace(COARSE, second=Second(FINE.id, 0.25))
-    head = make_head(twice, FINE, WHOLE)
+def test_an_option_is_made_ready_together_with_its_refinements(make_head, monkeypatch):
+    head = make_head(REFINED, WHOLE)
     coded = []
-    code = head._code
-    monkeypatch.setattr(head, "_code", lambda option, tensor: (coded.append(option.id), code(option, tensor))[1])
-    head.warm(twice, PIXELS)
-    assert coded == [COARSE.id, FINE.id]
+    for look, coding in enumerate((head.bundle.coding(REFINED), *head.bundle.refinements(REFINED))):
+        encode = coding.encode
+        monkeypatch.setattr(
+            coding, "encode", lambda tensor, look=look, encode=encode: (coded.append(look), encode(tensor))[1]
+        )
+    head.warm(REFINED, PIXELS)
+    assert coded == [0, 1, 2]
+    head.warm(REFINED, PIXELS)
+    assert coded == [0, 1, 2]
 
 
-def test_a_slower_device_codes_again_as_slowly(make_head, monkeypatch):
-    twice = replace(COARSE, second=Second(FINE.id, 0.25))
-    head = make_head(twice, FINE, WHOLE)
-    first = head.encode(twice, PIXELS)
+def test_a_slower_device_refines_as_slowly(make_head, monkeypatch):
+    head = make_head(REFINED, WHOLE)
+    encoded = head.encode(REFINED, PIXELS)
     slept_s = []
     monkeypatch.setattr("device_agent.head.time.sleep", slept_s.append)
     head._slowdown = 3.0
-    own_s = head.encode_again(FINE, first).code_s
+    own_s = head.refine(REFINED, encoded, 1).code_s
     assert 0.0 < slept_s[0] / 2 < own_s
 
 

@@ -47,17 +47,17 @@ def test_the_prediction_is_device_plus_link_plus_cluster() -> None:
     assert prediction.total_s == pytest.approx(0.010 + 0.005 + 0.003)
 
 
-def test_a_second_look_costs_its_share_of_a_round_trip_and_of_the_cluster() -> None:
-    prediction = predict(replace(EARLY, looks=1.5), LINK)
+def test_every_further_look_costs_a_round_trip_and_the_time_on_the_cluster_once_more() -> None:
+    prediction = predict(replace(EARLY, looks=2.5), LINK)
     assert prediction.device_s == 0.010
-    assert prediction.link_s == pytest.approx(1.5 * 0.002 + 0.003)
-    assert prediction.cluster_s == pytest.approx(1.5 * 0.003)
+    assert prediction.link_s == pytest.approx(2.5 * 0.002 + 0.003)
+    assert prediction.cluster_s == pytest.approx(2.5 * 0.003)
 
 
-def test_auto_leaves_an_option_of_two_looks_when_the_round_trip_is_long() -> None:
-    twice = replace(EARLY_SMALL, looks=1.4)
-    assert chosen("auto", LinkView(200_000.0, 0.002), (EARLY, twice, OUTPUT)) == twice.option_id
-    assert chosen("auto", LinkView(200_000.0, 0.030), (EARLY, twice, OUTPUT)) == EARLY.option_id
+def test_auto_leaves_an_option_of_many_looks_when_the_round_trip_is_long() -> None:
+    again = replace(EARLY_SMALL, looks=1.4)
+    assert chosen("auto", LinkView(200_000.0, 0.002), (EARLY, again, OUTPUT)) == again.option_id
+    assert chosen("auto", LinkView(200_000.0, 0.030), (EARLY, again, OUTPUT)) == EARLY.option_id
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,17 @@ from serve_fakes import FakeBackend, frame
 from serve_apps.tail import Tail
 from wire.bitstream import Coder, Header, wrap
 from wire.bundle import Bundle
-from wire.manifest import FileEntry, Input, Macs, Manifest, Measured, Option, dump_manifest
+from wire.manifest import (
+    MANIFEST_SCHEMA,
+    FileEntry,
+    Input,
+    Macs,
+    Manifest,
+    Measured,
+    Option,
+    Refinement,
+    dump_manifest,
+)
 from wire.rans_tables import integer_tables
 
 MEASURED = Measured(
@@ -42,7 +52,15 @@ OPTIONS = (
     option(7, "mid", "raw", (4, 2, 2), cluster_graph="four.onnx"),
     option(8, "real", "float32", (1, 2, 2), cluster_graph="real.onnx"),
     option(9, "real", "rans", (1, 2, 2), cluster_graph="real.onnx", tables="rans.npy", gains="gains.npy"),
-)
+    option(
+        10, "real", "rans", (1, 2, 2), cluster_graph="real.onnx", tables="rans.npy", gains="coarse.npy",
+        refinements=(Refinement(0.3, "refined.npy", "gains.npy"), Refinement(0.2, "refined.npy", "fine.npy")),
+    ),
+    option(
+        11, "real", "rans", (1, 2, 2), cluster_graph="real.onnx", tables="rans.npy", gains="coarse.npy",
+        refinements=(Refinement(0.3, "refined.npy", "gains.npy"),),
+    ),
+)  # fmt: skip
 
 
 def npy(array):
@@ -61,13 +79,17 @@ def bundle(tmp_path_factory):
         **{f"{name}.onnx": (b"tail", "cluster") for name in ("whole", "four", "five", "real")},
         "tables.npy": (npy(np.ones((4, 256), np.uint16)), "both"),
         "rans.npy": (npy(integer_tables(np.ones((1, 1, 32), np.int64), np.zeros((1, 1), np.int64))), "both"),
-        "gains.npy": (npy(np.array([[2.0], [0.5]], np.float32)), "both"),
+        "refined.npy": (npy(integer_tables(np.ones((1, 1, 8), np.int64), np.zeros((1, 1), np.int64))), "both"),
+        **{
+            f"{name}.npy": (npy(np.array([[1 / step], [step]], np.float32)), "both")
+            for name, step in (("coarse", 2.0), ("gains", 0.5), ("fine", 0.125))
+        },
         "labels.txt": (b"ant\nbee\ncat\ndog\n", "both"),
     }
     for name, (data, _) in contents.items():
         (folder / name).write_bytes(data)
     manifest = Manifest(
-        schema=3, backbone="b", created_by="test", input=Input(SIDE, SIDE, 36), labels="labels.txt",
+        schema=MANIFEST_SCHEMA, backbone="b", created_by="test", input=Input(SIDE, SIDE, 36), labels="labels.txt",
         baseline_top1=1.0, options=OPTIONS,
         files=tuple(
             FileEntry(name, hashlib.sha256(data).hexdigest(), len(data), side)
@@ -123,6 +145,12 @@ async def input_tail(open_tail):
 
 
 @pytest.fixture
+async def real_tail(open_tail):
+    async with open_tail("real") as opened:
+        yield opened
+
+
+@pytest.fixture
 def symbols():
     """The symbols of one frame of option 4; the fake backend gives their first four as its scores."""
     return np.array([9, 40, 7, 80, *range(12)], np.uint8).reshape(4, 2, 2)
@@ -131,6 +159,27 @@ def symbols():
 @pytest.fixture
 def bitstream(bundle, symbols):
     return bundle.coding(bundle.option(4)).encode(symbols)
+
+
+@pytest.fixture
+def looks_decoded():
+    """What the three looks of ``look_frame`` come to at option 10, each in finer steps; the last is all of it."""
+    return [
+        np.array(values, np.float32).reshape(1, 2, 2)
+        for values in ([0.0, 8.0, 2.0, -2.0], [0.5, 8.0, 2.5, -1.0], [0.625, 8.0, 2.5, -1.125])
+    ]
+
+
+@pytest.fixture
+def look_frame(bundle, looks_decoded):
+    """Make a look at one and the same frame, as a device does: 0 is the first look, and the others refine it."""
+
+    def make(look, *, option_id=10, frame_id=1):
+        option = bundle.option(option_id)
+        coding = (bundle.coding(option), *bundle.refinements(option))[look]
+        return frame(coding.encode(looks_decoded[-1]), option_id=option_id, frame_id=frame_id)
+
+    return make
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def test_a_port_that_is_taken_stops_the_start(bundle, monkeypatch):
 
 def test_a_cluster_answers_every_option_that_has_something_to_compute(bundle):
     cluster = LocalCluster(ClusterSettings(bundle.directory), on_stage=quiet)
-    assert [option.id for option in cluster.options] == [3, 4, 5, 7, 8, 9]
+    assert [option.id for option in cluster.options] == [3, 4, 5, 7, 8, 9, 10, 11]
 
 
 def test_a_cluster_may_serve_some_points_only(bundle):

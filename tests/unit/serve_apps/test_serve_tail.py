@@ -8,6 +8,7 @@ from PIL import Image
 from serve_fakes import FakeBackend, frame, hello, until
 
 from serve_apps import tail as tail_module
+from serve_apps.looks import Looks
 from serve_apps.tail import WARM_UP_FRAMES
 from wire.bitstream import Coder, Header, wrap
 from wire.errors import BadPicture, TailFailed, UnknownOption, UnknownPoint, WrongBundle, error_class
@@ -84,6 +85,31 @@ async def test_real_symbols_reach_the_backend_as_float32_from_either_coder(open_
     assert plain.dtype == quantised.dtype == np.float32
     np.testing.assert_array_equal(plain[0], sent)
     np.testing.assert_array_equal(quantised[0], sent)
+
+
+async def test_further_looks_at_a_frame_are_answered_from_what_they_refine(
+    real_tail, backends, look_frame, looks_decoded
+):
+    looks = Looks()
+    for look, wanted in enumerate(looks_decoded):
+        answer = await real_tail.answer(look_frame(look, frame_id=77), looks)
+        assert (type(answer), answer.frame_id, answer.option_id) == (Result, 77, 10)
+        assert answer.scores == tuple(sorted(wanted.ravel(), reverse=True))
+    np.testing.assert_array_equal(np.concatenate(backends["real.onnx"].batches), looks_decoded)
+
+
+@pytest.mark.parametrize("stream", [Looks, lambda: None], ids=["of another stream", "without a stream"])
+async def test_a_refinement_without_the_look_before_it_is_refused_and_not_computed(
+    real_tail, backends, look_frame, stream
+):
+    assert isinstance(await real_tail.answer(look_frame(0), Looks()), Result)
+    backends["real.onnx"].batches.clear()
+    answer = await real_tail.answer(look_frame(1), stream())
+    assert (type(answer), answer.code, answer.frame_id) == (Reject, "look_missing", 1)
+    assert answer.load is not None
+    assert unpack(pack(answer)) == answer
+    assert backends["real.onnx"].batches == []
+    assert real_tail.load().in_flight == 0
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -221,6 +247,12 @@ async def test_a_tail_is_warm_before_it_is_ready_and_knows_what_a_frame_takes(ma
         signal = tail.load()
         assert signal.service_s > 0.0
         assert (signal.in_flight, signal.utilisation) == (0, 0.0)
+
+
+async def test_a_tail_is_warm_for_every_look_of_its_options(make_tail, backends):
+    async with make_tail("real"):
+        # The options 8 and 9 have one look, 10 has three and 11 has two.
+        assert len(backends["real.onnx"].batches) == (1 + 1 + 3 + 2) * WARM_UP_FRAMES
 
 
 @pytest.mark.parametrize("point", ["mid", "input"])

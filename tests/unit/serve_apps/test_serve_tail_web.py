@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import io
 
 import pytest
@@ -24,11 +25,22 @@ def input_app(input_tail):
 
 
 @pytest.fixture
-async def socket(app, bundle):
-    """A stream that is greeted already."""
+def real_app(real_tail):
+    return TailWeb(real_tail).asgi
+
+
+@contextlib.asynccontextmanager
+async def greeted_socket(app, bundle):
+    """Open a stream that is greeted already."""
     async with Socket(app) as opened:
         opened.send(hello(bundle.digest))
         assert isinstance(await opened.receive(), Welcome)
+        yield opened
+
+
+@pytest.fixture
+async def socket(app, bundle):
+    async with greeted_socket(app, bundle) as opened:
         yield opened
 
 
@@ -85,10 +97,10 @@ async def test_a_fault_of_our_own_at_one_frame_does_not_end_the_stream_of_the_ot
 ):
     whole = tail.answer
 
-    async def answer(asked):
+    async def answer(asked, looks):
         if asked.frame_id == 1:
             raise ZeroDivisionError
-        return await whole(asked)
+        return await whole(asked, looks)
 
     monkeypatch.setattr(tail, "answer", answer)
     socket.send(frame(bitstream, option_id=4, frame_id=1))
@@ -97,6 +109,27 @@ async def test_a_fault_of_our_own_at_one_frame_does_not_end_the_stream_of_the_ot
     assert "ZeroDivisionError" in caplog.text
     socket.send(frame(bitstream, option_id=4, frame_id=2))
     assert isinstance(await socket.receive(), Result)
+
+
+async def test_a_stream_answers_further_looks_at_its_last_frame(real_app, bundle, look_frame, looks_decoded):
+    async with greeted_socket(real_app, bundle) as socket:
+        for look, wanted in enumerate(looks_decoded):
+            socket.send(look_frame(look))
+            result = await socket.receive()
+            assert (type(result), result.scores) == (Result, tuple(sorted(wanted.ravel(), reverse=True)))
+
+
+async def test_a_look_on_another_stream_than_the_one_before_it_is_refused_and_both_go_on(real_app, bundle, look_frame):
+    async with greeted_socket(real_app, bundle) as one, greeted_socket(real_app, bundle) as other:
+        one.send(look_frame(0))
+        assert isinstance(await one.receive(), Result)
+        other.send(look_frame(1))
+        refusal = await other.receive()
+        assert (type(refusal), refusal.frame_id, refusal.code) == (Reject, 1, "look_missing")
+        other.send(look_frame(0))
+        assert isinstance(await other.receive(), Result)
+        one.send(look_frame(1))
+        assert isinstance(await one.receive(), Result)
 
 
 async def test_one_stream_has_only_so_many_frames_in_flight(socket, tail, backends, bitstream):
@@ -222,6 +255,12 @@ async def test_a_posted_frame_that_is_refused_has_the_status_of_its_error(
     posted = frame(bitstream[: len(bitstream) - cut], option_id=option_id, budget_s=budget_s)
     response = await request(app, "POST", "/frame", pack(posted), MSGPACK)
     assert (response.status, unpack(response.body).code) == (status, code)
+
+
+async def test_a_posted_refinement_is_refused_since_nothing_is_remembered_of_a_post(real_app, look_frame):
+    first, second = [await request(real_app, "POST", "/frame", pack(look_frame(look)), MSGPACK) for look in (0, 1)]
+    assert (first.status, type(unpack(first.body))) == (200, Result)
+    assert (second.status, unpack(second.body).code) == (409, "look_missing")
 
 
 async def test_a_posted_frame_that_the_tail_cannot_compute_is_a_bad_gateway(app, backends, bitstream):

@@ -8,9 +8,10 @@ import pytest
 
 from wire.bitstream import Coder, peek
 from wire.bundle import Bundle, verify_file
-from wire.errors import BundleError, UnknownOption
+from wire.errors import BundleError, LookMissing, UnknownOption
 from wire.huffman import HuffmanCoder
 from wire.manifest import (
+    MANIFEST_SCHEMA,
     MAX_MANIFEST_BYTES,
     FileEntry,
     Input,
@@ -18,6 +19,7 @@ from wire.manifest import (
     Manifest,
     Measured,
     Option,
+    Refinement,
     digest_of,
     dump_manifest,
 )
@@ -86,7 +88,7 @@ def make_bundle(directory, *, options=OPTIONS, **changes):
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
         (directory / name).write_bytes(data)
     manifest = Manifest(
-        schema=3,
+        schema=MANIFEST_SCHEMA,
         backbone="b",
         created_by="test",
         input=Input(8, 8, 8),
@@ -240,6 +242,58 @@ def test_gains_are_those_of_the_file(tmp_path):
     np.testing.assert_allclose(coding.decode(coding.encode(given))[:, 0, 0], [1.0, 1.5, 1.25])
 
 
+REFINED = replace(
+    SPLIT,
+    coder="rans",
+    tables="rans.npy",
+    gains="gains.npy",
+    refinements=(Refinement(0.5, "finer.npy", "gains1.npy"), Refinement(0.25, "finer.npy", "gains2.npy")),
+)
+REFINED_FILES = {
+    **RANS_FILES,
+    "finer.npy": npy(rans_tables()),
+    "gains1.npy": npy(np.array([[2, 4, 8], [1 / 2, 1 / 4, 1 / 8]], np.float32)),
+    "gains2.npy": npy(np.array([[8, 8, 8], [1 / 8, 1 / 8, 1 / 8]], np.float32)),
+}
+
+
+def test_refinements_come_nearer_look_by_look_from_one_side_to_the_other(tmp_path):
+    make_bundle(tmp_path, options=(REFINED, ALONE), **REFINED_FILES)
+    device, cluster = (Bundle.open(tmp_path, side) for side in ("device", "cluster"))
+    given = np.full((3, 2, 2), 1.15, np.float32)
+    found = cluster.coding(REFINED).decode(device.coding(REFINED).encode(given))
+    np.testing.assert_array_equal(found[:, 0, 0], [1.0, 1.0, 1.25])
+    bitstreams = [coding.encode(given) for coding in device.refinements(REFINED)]
+    assert [(peek(bitstream).option_id, peek(bitstream).look) for bitstream in bitstreams] == [(4, 1), (4, 2)]
+    first, second = cluster.refinements(REFINED)
+    with pytest.raises(LookMissing):
+        second.decode(bitstreams[0], found)
+    found = first.decode(bitstreams[0], found)
+    np.testing.assert_array_equal(found[:, 0, 0], [1.0, 1.25, 1.125])
+    found = second.decode(bitstreams[1], found)
+    np.testing.assert_array_equal(found[:, 0, 0], [1.125, 1.125, 1.125])
+
+
+def test_refinements_are_made_once_and_are_those_of_their_option(tmp_path):
+    other = replace(REFINED, id=5, refinements=REFINED.refinements[:1])
+    make_bundle(tmp_path, options=(REFINED, other, ALONE), **REFINED_FILES)
+    bundle = Bundle.open(tmp_path, "device")
+    assert bundle.refinements(REFINED) is bundle.refinements(bundle.option(4))
+    (refinement,) = bundle.refinements(other)
+    assert peek(refinement.encode(bundle.coding(other).blank())).option_id == 5
+
+
+def test_an_option_without_refinements_has_none(tmp_path):
+    plain = [replace(SPLIT, id=6), replace(REFINED, id=7, refinements=(), cluster_graph="tail2.onnx")]
+    make_bundle(tmp_path, options=(*plain, ALONE), **RANS_FILES, **{"tail2.onnx": b""})
+    bundle = Bundle.open(tmp_path, "cluster")
+    assert [bundle.refinements(option) for option in plain] == [(), ()]
+
+
+def test_an_option_that_sends_nothing_has_no_refinements(directory):
+    assert Bundle.open(directory, "device").refinements(ALONE) == ()
+
+
 UNUSABLE = [
     b"",
     b"not numpy",
@@ -292,6 +346,28 @@ def test_rans_tables_of_other_channels_are_refused(tmp_path):
     make_bundle(tmp_path, options=(option, ALONE), **{**RANS_FILES, "rans.npy": npy(rans_tables(channels=4))})
     with pytest.raises(BundleError, match="4 channels for 3"):
         Bundle.open(tmp_path, "device").coding(option)
+
+
+@pytest.mark.parametrize(
+    ("file", "data"),
+    [
+        *((file, data) for file in ("finer.npy", "gains1.npy", "gains2.npy") for data in UNUSABLE),
+        ("finer.npy", npy(rans_tables(channels=4))),
+        ("finer.npy", npy(rans_tables()[..., 1:])),
+        ("gains1.npy", npy(np.ones((2, 4), np.float32))),
+        ("gains1.npy", npy(np.full((2, 3), 100, np.float32))),
+        ("gains2.npy", npy(np.full((2, 3), 0.001, np.float32))),
+    ],
+    ids=range(38),
+)
+def test_refinements_whose_files_cannot_be_used_are_refused_and_the_first_look_is_not(tmp_path, file, data):
+    make_bundle(tmp_path, options=(REFINED, ALONE), **{**REFINED_FILES, file: data})
+    bundle = Bundle.open(tmp_path, "device")
+    for _ in range(2):
+        with pytest.raises(BundleError) as caught:
+            bundle.refinements(REFINED)
+        assert caught.value.mend
+    bundle.coding(REFINED).encode(bundle.coding(REFINED).blank())
 
 
 def test_an_option_that_sends_nothing_has_no_coding(directory):

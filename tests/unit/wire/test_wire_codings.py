@@ -12,9 +12,10 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from wire.bitstream import HEADER_BYTES, Coder, Header, peek, unwrap, wrap
-from wire.codings import Float32Coding, HuffmanCoding, RansCoding, RawCoding
+from wire.codings import Float32Coding, HuffmanCoding, RawCoding
 from wire.errors import BadBitstream, BadPicture, BundleError, CorruptBitstream, TruncatedBitstream, UnknownOption
 from wire.huffman import HuffmanCoder
+from wire.latent_codings import RansCoding
 from wire.messages import MAX_BITSTREAM_BYTES, Frame, pack, unpack
 from wire.picture_coding import PictureCoding
 from wire.rans import RansCoder

@@ -17,7 +17,7 @@ from wire.manifest import (
     Manifest,
     Measured,
     Option,
-    Second,
+    Refinement,
     digest_of,
     dump_manifest,
     load_manifest,
@@ -241,34 +241,60 @@ def test_a_manifest_that_does_not_hold_together_is_neither_written_nor_read(bad)
     assert str(read.value) == str(written.value)
 
 
-COARSE = replace(RANS, second=Second(4, 0.25))
-FINER = replace(RANS, id=4)
-TWICE = replace(MANIFEST, options=(COARSE, FINER, JPEG, ALONE))
+REFINEMENT = Refinement(0.25, "tables/1.npy", "gains/1.npy")
+REFINED = replace(RANS, refinements=(REFINEMENT, replace(REFINEMENT, lead=0.125)))
 
 
-def test_an_option_may_name_a_second():
-    assert load_manifest(dump_manifest(TWICE)) == TWICE
-    assert [option["second"] for option in json.loads(dump_manifest(TWICE))["options"]] == [
-        {"option": 4, "lead": 0.25}, None, None, None,
+def with_refined(option, *, tables="both", gains="both"):
+    """An option, and the files of ``REFINEMENT`` on the sides that are said, if any."""
+    sides = {"tables/1.npy": tables, "gains/1.npy": gains}
+    files = (FileEntry(path, SHA, 10, side) for path, side in sides.items() if side)
+    return replace(MANIFEST, options=(option, JPEG, ALONE), files=(*FILES, *files))
+
+
+def test_an_option_may_name_refinements_and_says_how_many_looks_a_frame_took():
+    manifest = with_refined(replace(REFINED, measured=replace(MEASURED, looks_mean=1.5)))
+    assert load_manifest(dump_manifest(manifest)) == manifest
+    options = json.loads(dump_manifest(manifest))["options"]
+    assert [option["refinements"] for option in options] == [
+        [
+            {"lead": 0.25, "tables": "tables/1.npy", "gains": "gains/1.npy"},
+            {"lead": 0.125, "tables": "tables/1.npy", "gains": "gains/1.npy"},
+        ], [], [],
     ]  # fmt: skip
+    assert [option["measured"]["looks_mean"] for option in options] == [1.5, 1.0, 1.0]
+
+
+def test_a_frame_has_three_refinements_at_most():
+    for number in range(4):
+        manifest = with_refined(replace(RANS, refinements=(REFINEMENT,) * number))
+        assert load_manifest(dump_manifest(manifest)) == manifest
+    with pytest.raises(BundleError, match=r"options\[0\]\.refinements"):
+        dump_manifest(with_refined(replace(RANS, refinements=(REFINEMENT,) * 4)))
 
 
 @pytest.mark.parametrize(
-    ("coarse", "finer", "fault"),
+    ("bad", "fault"),
     [
-        (replace(COARSE, second=Second(9, 0.25)), FINER, "option 3 has the second 9, and there is no such option"),
-        (replace(COARSE, second=Second(3, 0.25)), FINER, "option 3 is its own second"),
-        (replace(COARSE, second=Second(4, 0.0)), FINER, "option 3 has a second and the lead 0"),
-        (COARSE, replace(FINER, point="features.6"), "option 3 has the second 4, which has another point"),
-        (COARSE, replace(FINER, device_graph="device/2.onnx"), "has the second 4, which has another device graph"),
-        (COARSE, replace(FINER, cluster_graph="cluster/2.onnx"), "has the second 4, which has another cluster graph"),
-        (COARSE, replace(FINER, second=Second(5, 0.25)), "has the second 4, which has a second itself"),
-        (replace(JPEG, id=3, second=Second(4, 0.25)), replace(JPEG, id=4), "3 has a second, and needs a device"),
-        (replace(ALONE, id=3, second=Second(4, 0.25)), replace(ALONE, id=4), "3 has a second, and needs a device"),
+        *(
+            (with_refined(replace(option, refinements=(REFINEMENT,))), f"has the coder {option.coder} and cannot have")
+            for option in (SPLIT, FLOAT32, RAW, JPEG, PNG, WEBP, ALONE)
+        ),
+        (with_refined(replace(RANS, refinements=(replace(REFINEMENT, lead=0.0),))), "option 3 has .* the lead 0"),
+        (with_refined(replace(RANS, refinements=(REFINEMENT, replace(REFINEMENT, lead=0.0)))), "the lead 0"),
+        (with_refined(REFINED, tables=None), r"option 3 needs 'tables/1\.npy', which is not among the files"),
+        (with_refined(REFINED, gains=None), r"option 3 needs 'gains/1\.npy', which is not among the files"),
+        (with_refined(REFINED, tables="device"), r"'tables/1\.npy' on the side 'both', .* to 'device'"),
+        (with_refined(REFINED, tables="cluster"), r"'tables/1\.npy' on the side 'both', .* to 'cluster'"),
+        (with_refined(REFINED, gains="device"), r"'gains/1\.npy' on the side 'both', .* to 'device'"),
+        (with_refined(REFINED, gains="cluster"), r"'gains/1\.npy' on the side 'both', .* to 'cluster'"),
+        (
+            with_refined(replace(RANS, refinements=(REFINEMENT, replace(REFINEMENT, gains="absent.npy")))),
+            r"needs 'absent\.npy'",
+        ),
     ],
 )
-def test_a_second_that_cannot_be_sent_after_the_first_is_neither_written_nor_read(coarse, finer, fault):
-    bad = replace(MANIFEST, options=(coarse, finer, replace(RANS, id=5), JPEG, ALONE))
+def test_refinements_that_cannot_be_sent_or_read_are_neither_written_nor_read(bad, fault):
     with pytest.raises(BundleError, match=fault) as written:
         dump_manifest(bad)
     assert written.value.mend
@@ -276,11 +302,42 @@ def test_a_second_that_cannot_be_sent_after_the_first_is_neither_written_nor_rea
         load_manifest(as_json(to_plain(bad)))
 
 
-@pytest.mark.parametrize("second", [{"option": 4, "lead": 1.5}, {"option": 4}, 4])
-def test_a_second_has_a_lead_that_is_a_fraction(second):
-    plain = json.loads(dump_manifest(TWICE))
-    plain["options"][0]["second"] = second
-    with pytest.raises(BundleError, match=r"options\[0\]\.second"):
+@pytest.mark.parametrize(
+    ("refinement", "field"),
+    [
+        ({"lead": 1.5}, r"\.lead"),
+        ({"lead": -0.1}, r"\.lead"),
+        ({"lead": float("nan")}, r"\.lead"),
+        ({"tables": ""}, r"\.tables"),
+        ({"tables": None}, r"\.tables"),
+        ({"gains": ""}, r"\.gains"),
+        ({"gains": None}, r"\.gains"),
+        ({"option": 4}, ""),
+    ],
+)
+def test_a_refinement_has_a_lead_that_is_a_fraction_and_two_files(refinement, field):
+    plain = json.loads(dump_manifest(with_refined(REFINED)))
+    plain["options"][0]["refinements"][1].update(refinement)
+    with pytest.raises(BundleError, match=rf"options\[0\]\.refinements\[1\]{field}"):
+        load_manifest(as_json(plain))
+
+
+@pytest.mark.parametrize("refinements", [None, 4, {}, [4], [None], [{}], [{"lead": 0.5, "tables": "tables/1.npy"}]])
+def test_what_are_no_refinements_is_refused(refinements):
+    plain = json.loads(dump_manifest(with_refined(REFINED)))
+    plain["options"][0]["refinements"] = refinements
+    with pytest.raises(BundleError, match=r"options\[0\]\.refinements"):
+        load_manifest(as_json(plain))
+
+
+@pytest.mark.parametrize("looks_mean", [0.99, 4.01, float("inf"), None, "1"])
+def test_a_frame_takes_between_one_look_and_four(looks_mean):
+    plain = json.loads(dump_manifest(with_refined(REFINED)))
+    for whole in (1.0, 4.0):
+        plain["options"][0]["measured"]["looks_mean"] = whole
+        assert load_manifest(as_json(plain)).options[0].measured.looks_mean == whole
+    plain["options"][0]["measured"]["looks_mean"] = looks_mean
+    with pytest.raises(BundleError, match="looks_mean"):
         load_manifest(as_json(plain))
 
 
@@ -332,7 +389,7 @@ def test_what_is_no_manifest_is_refused_with_a_way_to_mend_it(data):
 
 
 def test_another_schema_is_told_apart_from_damage():
-    with pytest.raises(BundleError, match=r"schema 1 and this Isthmus reads schema 3 \(install"):
+    with pytest.raises(BundleError, match=r"schema 1 and this Isthmus reads schema 4 \(install"):
         load_manifest(b'{"schema": 1, "old": []}')
 
 

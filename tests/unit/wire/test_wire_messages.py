@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wire.errors import MalformedMessage, MessageTooLarge, UnsupportedVersion, WireError
+from wire.ids import MAX_OPTION_ID
 from wire.messages import (
     MAX_BITSTREAM_BYTES,
     MAX_MESSAGE_BYTES,
@@ -38,7 +39,7 @@ LOAD = LoadSignal(
 FRAME = Frame(frame_id=9, option_id=3, budget_s=0.2, bitstream=b"\xb7body")
 RESULT = Result(
     frame_id=2**63 - 1,
-    option_id=65535,
+    option_id=MAX_OPTION_ID,
     labels=(7, 1),
     scores=(0.75, 0.125),
     batch_size=4,
@@ -61,7 +62,7 @@ counts = st.integers(0, 2**31 - 1)
 texts = st.text(max_size=64)
 digests = st.text("0123456789abcdef", min_size=64, max_size=64)
 frame_ids = st.integers(0, 2**63 - 1)
-option_ids = st.integers(0, 65535)
+option_ids = st.integers(0, MAX_OPTION_ID)
 loads = st.builds(
     LoadSignal,
     point=st.text(max_size=128),
@@ -182,7 +183,7 @@ def test_no_field_of_any_message_may_be_missing_and_none_may_be_added(message):
         (FRAME, {"frame_id": True}, "frame.frame_id"),
         (FRAME, {"frame_id": -1}, "frame.frame_id"),
         (FRAME, {"frame_id": 2**63}, "frame.frame_id"),
-        (FRAME, {"option_id": 65536}, "frame.option_id"),
+        (FRAME, {"option_id": MAX_OPTION_ID + 1}, "frame.option_id"),
         (FRAME, {"budget_s": math.nan}, "frame.budget_s"),
         (FRAME, {"budget_s": 3600.5}, "frame.budget_s"),
         (FRAME, {"bitstream": "text"}, "frame.bitstream"),

@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from rans_one_by_one import OneByOne
 
 from wire.activity import activities, contexts
 from wire.errors import BadBitstream, BundleError, CorruptBitstream, TruncatedBitstream
 from wire.rans import RansCoder
-from wire.rans_tables import TOTAL, cost_bits, integer_tables, peaks
+from wire.rans_tables import cost_bits, integer_tables, peaks
 
 bounded = settings(derandomize=True, deadline=None, max_examples=100)
 
@@ -51,31 +52,16 @@ def drawn(seed, shape, scale, most=15):
 
 def read_one_by_one(data, tables, height, width):
     """Decode as the format is described, with plain integers."""
-    lanes = data[0] + 1
-    states = [int.from_bytes(data[1 + 4 * lane : 5 + 4 * lane], "little") for lane in range(lanes)]
-    position = 1 + 4 * lanes
+    reader = OneByOne(data)
     levels = np.zeros((len(tables), height, width), np.int8)
     coded = levels[: np.count_nonzero(peaks(tables))]
     for first in range(0, len(coded), 4):
         found = contexts(activities(levels), tables[..., -1])
         for number, place in enumerate(np.ndindex(coded[first : first + 4].shape)):
             channel, row, column = first + place[0], *place[1:]
-            lane = number % lanes
-            slot, start, magnitude = states[lane] % TOTAL, 0, 0
             frequencies = tables[channel, found[channel, row, column], :-1].tolist()
-            while slot >= start + frequencies[magnitude]:
-                start += frequencies[magnitude]
-                magnitude += 1
-            states[lane] = frequencies[magnitude] * (states[lane] // TOTAL) + slot - start
-            if states[lane] < 2**16:
-                states[lane] = states[lane] << 16 | int.from_bytes(data[position : position + 2], "little")
-                position += 2
-            levels[channel, row, column] = magnitude
-    seeds = [f"{state:b}"[1:] for state in states]
-    bits = "".join(seed[:16] for seed in seeds) + "".join(seed[16:] for seed in seeds)
-    bits += "".join(f"{byte:08b}" for byte in data[position:])
-    signs = np.array([-1 if bit == "1" else 1 for bit in bits[: np.count_nonzero(levels)]], np.int8)
-    levels[levels != 0] *= signs
+            levels[channel, row, column] = reader.symbol(number, frequencies)
+    levels[levels != 0] *= np.array(reader.signs(np.count_nonzero(levels)), np.int8)
     return levels
 
 
