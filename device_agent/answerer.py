@@ -208,6 +208,7 @@ class Answerer:
             looks=costs.looks(option.id),
             cluster_s=FIRST_CLUSTER_S if load is None else load.service_s + load.queue_s,
             served=self._transport.is_served(option.point),
+            drop=option.measured.top1_drop,
         )
 
     async def _work(self, job: Callable[[], Made]) -> Made:

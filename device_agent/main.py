@@ -3,6 +3,7 @@
 import logging
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -27,6 +28,7 @@ INTERRUPTED = 130
 )
 @click.option("--fps", default=10.0, help="Frames a second; 0 for as fast as answers come.")
 @click.option("--policy", default="auto", help="auto, fixed:POINT, fixed:POINT/RATE, device-only or cluster-only.")
+@click.option("--max-drop", default=5.0, help="Points of accuracy that the choice may lose, beside no split at all.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line a frame.")
 @click.option("--frames", type=int, help="End after so many frames; a shorter clip is played again.")
 @click.option("--loop", is_flag=True, help="Play a clip or a folder again and again.")
@@ -43,6 +45,7 @@ def command(
     source: str,
     fps: float,
     policy: str,
+    max_drop: float,
     as_json: bool,
     frames: int | None,
     loop: bool,
@@ -61,7 +64,7 @@ def command(
         source=source,
         cache=cache,
         device_id=DeviceId(device_id),
-        policy=parse_policy(policy),
+        policy=replace(parse_policy(policy), most_drop=max_drop / 100),
         report="json" if as_json else "table" if sys.stdout.isatty() else "lines",
         out=out,
         fps=fps,

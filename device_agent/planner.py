@@ -17,11 +17,16 @@ PolicyKind = Literal["auto", "fixed", "device-only", "cluster-only"]
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Which options the planner may choose from; ``point`` and ``rate`` belong to ``fixed`` alone."""
+    """Which options the planner may choose from; ``point`` and ``rate`` belong to ``fixed`` alone.
+
+    ``most_drop`` is the share of right answers that may be lost beside the unsplit backbone (JALAD's Δα); it bounds the
+    choice, and so not an option that is named with its rate.
+    """
 
     kind: PolicyKind
     point: PointName | None = None
     rate: str | None = None
+    most_drop: float = 1.0
 
     def __str__(self) -> str:
         if self.kind != "fixed":
@@ -47,6 +52,8 @@ class Candidate:
     cluster_s: float
     looks: float = 1.0
     served: bool = True
+    drop: float = 0.0
+    """Of top-1 accuracy, as a share, beside the unsplit backbone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +165,18 @@ def _allowed(snapshot: Snapshot, local: Candidate) -> list[Candidate]:
         case "cluster-only":
             return [c for c in snapshot.candidates if c.point == INPUT_POINT]
         case "fixed":
-            rates = (policy.rate,) if policy.rate is not None else None
             at_point = [c for c in snapshot.candidates if c.point == policy.point]
-            return [c for c in at_point if rates is None or c.rate in rates]
+            if policy.rate is not None:
+                return [c for c in at_point if c.rate == policy.rate]
+            return _accurate(at_point, policy.most_drop)
         case "auto":
-            return [c for c in snapshot.candidates if c.served or not c.sends]
+            return _accurate([c for c in snapshot.candidates if c.served or not c.sends], policy.most_drop)
+
+
+def _accurate(candidates: list[Candidate], most_drop: float) -> list[Candidate]:
+    """Keep those that lose no more than that, or else those that lose least."""
+    bound = max(most_drop, min(candidate.drop for candidate in candidates))
+    return [candidate for candidate in candidates if candidate.drop <= bound]
 
 
 def _reasons(snapshot: Snapshot, best: Candidate, predicted: list[tuple[Prediction, Candidate]]) -> tuple[str, ...]:
@@ -171,7 +185,12 @@ def _reasons(snapshot: Snapshot, best: Candidate, predicted: list[tuple[Predicti
     if others:
         next_s, second = min(others, key=lambda pair: (pair[0], pair[1].option_id))
         reasons.append(f"least of {len(predicted)}; next {second.point}/{second.rate} {next_s * 1e3:.1f} ms")
-    left_out = len(snapshot.candidates) - len(predicted)
-    if snapshot.policy.kind == "auto" and left_out:
-        reasons.append(f"{left_out} not served now")
+    most_drop = snapshot.policy.most_drop
+    if best.drop > most_drop:
+        reasons.append(f"loses {best.drop:.1%}: none of these is within {most_drop:.1%}")
+    if snapshot.policy.kind == "auto":
+        unserved = sum(candidate.sends and not candidate.served for candidate in snapshot.candidates)
+        too_lossy = len(snapshot.candidates) - len(predicted) - unserved
+        reasons.extend([f"{unserved} not served now"] * bool(unserved))
+        reasons.extend([f"{too_lossy} lose more than {most_drop:.1%}"] * bool(too_lossy))
     return tuple(reasons)

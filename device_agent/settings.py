@@ -35,6 +35,7 @@ class AgentSettings:
     def __post_init__(self) -> None:
         _check(0 <= self.fps <= 1000, f"--fps is {self.fps}", "give 0 to 1000")
         _check(self.frames is None or self.frames > 0, f"--frames is {self.frames}", "give 1 or more")
+        _check(0 <= self.policy.most_drop <= 1, f"--max-drop is {self.policy.most_drop * 100:g}", "give 0 to 100")
         _check(0.001 <= self.deadline_s <= 3600, f"--deadline-ms is {self.deadline_s * 1e3:g}", "give 1 or more")
         _check(1 <= self.slowdown <= 1000, f"--device-slowdown is {self.slowdown}", "give 1 to 1000")
         _check(1 <= self.threads <= 256, f"--threads is {self.threads}", "give 1 to 256")

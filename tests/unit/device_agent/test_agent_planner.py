@@ -4,6 +4,7 @@ import pytest
 
 from device_agent.planner import (
     Candidate,
+    Decision,
     LinkView,
     Policy,
     Snapshot,
@@ -136,3 +137,32 @@ def test_a_policy_that_the_bundle_cannot_follow_lists_what_there_is(text: str, m
     with pytest.raises(UnknownPoint) as caught:
         check_policy(parse_policy(text), choices)
     assert mend in caught.value.mend
+
+
+SLOW = LinkView(50_000.0, 0.002)
+LOSSY = replace(EARLY_SMALL, drop=0.10)
+
+
+def bounded(most_drop: float, candidates: tuple[Candidate, ...], policy: str = "auto") -> Decision:
+    return plan(Snapshot(candidates, SLOW, replace(parse_policy(policy), most_drop=most_drop)))
+
+
+@pytest.mark.parametrize(("most_drop", "wanted"), [(1.0, LOSSY), (0.10, LOSSY), (0.099, OUTPUT), (0.0, OUTPUT)])
+def test_auto_takes_nothing_that_loses_more_than_it_may(most_drop: float, wanted: Candidate) -> None:
+    assert bounded(most_drop, (LOSSY, OUTPUT)).option_id == wanted.option_id
+
+
+def test_what_loses_too_much_is_counted_apart_from_what_is_not_served() -> None:
+    reasons = bounded(0.05, (replace(INPUT, served=False), EARLY, LOSSY, OUTPUT)).reasons
+    assert reasons[-2:] == ("1 not served now", "1 lose more than 5.0%")
+
+
+def test_a_point_of_which_every_rate_loses_too_much_gives_its_best_and_says_so() -> None:
+    worst = replace(LOSSY, option_id=OptionId(9), drop=0.2)
+    decision = bounded(0.05, (worst, LOSSY, OUTPUT), "fixed:blocks.2")
+    assert decision.option_id == LOSSY.option_id
+    assert "loses 10.0%: none of these is within 5.0%" in decision.reasons
+
+
+def test_an_option_that_is_named_is_taken_whatever_it_loses() -> None:
+    assert bounded(0.0, (LOSSY, OUTPUT), "fixed:blocks.2/r2").option_id == LOSSY.option_id
