@@ -35,7 +35,8 @@ def _each(_context: click.Context, _option: click.Parameter, values: tuple[str, 
               help="isthmus, bottlenet, deepcod or offload-autoencoder; or one that only looks at some pictures: "
               "jalad, jointdnn, offload, offload-interpolation, offload-lossy, offload-compressive.")  # fmt: skip
 @click.option("--setting", "settings", metavar="SETTING,…", multiple=True, required=True, callback=_each,
-              help="How far to reduce. isthmus: k80-s2-b3500 (80 bands, patches of 2×2, first rate of 3500 bytes); "
+              help="How far to reduce. isthmus: k80-s2-b3500 (80 bands, patches of 2×2, first rate of 3500 bytes), "
+              "or with -w224 behind it for a restorer of 224 channels, which takes epochs of distillation; "
               "bottlenet: c8-s2 (8 channels, stride 2), or c8-s2-q75 to train through JPEG; "
               "deepcod: c12-s2-l16 (16 centres); offload-autoencoder: c12-s4; jalad: c1 to c8 (bits); "
               "offload-interpolation: s2, s4; offload-compressive: m25 (percent); offload: float32; "

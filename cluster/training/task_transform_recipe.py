@@ -54,9 +54,13 @@ class TaskTransformRecipe(Recipe):
     @property
     def stages(self) -> tuple[Stage, ...]:
         """The restorer's, if there is one, as long as the plan says for distillation."""
+        return () if self._setting.width is None else (Stage("restore", self.plan.distil_epochs),)
+
+    @property
+    def _setting(self) -> IsthmusSetting:
         setting = self._codec.setting
         assert isinstance(setting, IsthmusSetting)
-        return () if setting.width is None else (Stage("restore", self.plan.distil_epochs),)
+        return setting
 
     def begin(self, features: Tensor) -> None:
         """Find the transform, sort its coefficients into bands, and find each rate's gains."""
@@ -71,9 +75,7 @@ class TaskTransformRecipe(Recipe):
         shares = torch.tensor(RATE_SHARES, device=features.device)
         rates = torch.multinomial(shares, len(features), replacement=True)
         given = self.tail(self._codec.restore(self._codec.told(features, rates)))
-        setting = self._codec.setting
-        assert isinstance(setting, IsthmusSetting)
-        wanted = 8 * torch.tensor(setting.target_bytes)[rates.cpu()].mean()
+        wanted = 8 * torch.tensor(self._setting.target_bytes)[rates.cpu()].mean()
         return Step(divergence(given, logits) + SOFT_SHARE * divergence(given, logits, SOFTNESS), wanted)
 
     def answer(self, features: Tensor) -> Tensor:
@@ -92,7 +94,7 @@ class TaskTransformRecipe(Recipe):
             }
         tables = {rate: context_tables(found) for rate, found in levels.items()}
         gains = {rate.name: rate.gains[0] for rate in codec.rates if rate.gains is not None}
-        for step, coarse, fine in {step for looks in codec.looks for step in looks.steps}:
+        for step, coarse, fine in dict.fromkeys(step for looks in codec.looks for step in looks.steps):
             apart = slopes(gains[fine], gains[coarse])
             if apart.min() > 0 and apart.max() <= MAX_SLOPE:
                 pair = levels[fine].astype(np.int32), levels[coarse].astype(np.int32)
@@ -117,14 +119,12 @@ class TaskTransformRecipe(Recipe):
 
     def _set_gains(self, features: Tensor) -> None:
         codec = self._codec
-        setting = codec.setting
-        assert isinstance(setting, IsthmusSetting)
         with torch.inference_mode():
             latents = torch.cat([codec.encoder(part) for part in torch.split(features, BATCH)])
             judged = features[:: max(1, len(features) // JUDGED_ROWS)]
             answers = torch.cat([self.tail(part) for part in torch.split(judged, BATCH)]).log_softmax(dim=1)
             told = torch.cat([codec.encoder(part) for part in torch.split(judged, BATCH)])
-        for rate, wanted in enumerate(setting.target_bytes):
+        for rate, wanted in enumerate(self._setting.target_bytes):
             step = self._step(latents, rate, (wanted - HEADER_BYTES) * 8)
             codec.set_gains(rate, step, step)
             losses = {
