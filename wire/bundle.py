@@ -5,6 +5,7 @@ Owns reading and checking; writes nothing, and loads no graph.
 
 import hashlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any, Self, TypeVar
@@ -16,7 +17,7 @@ from wire.codings import Coding, Float32Coding, HuffmanCoding, RawCoding
 from wire.errors import BundleError, UnknownOption
 from wire.huffman import HuffmanCoder
 from wire.ids import BundleDigest, OptionId, PointName
-from wire.latent_codings import RansCoding, RefinementCoding
+from wire.latent_codings import RansCoding, RefinementCoding, refinement_coder
 from wire.manifest import (
     MANIFEST_NAME,
     MAX_MANIFEST_BYTES,
@@ -29,6 +30,7 @@ from wire.manifest import (
 )
 from wire.picture_coding import PictureCoding
 from wire.rans import RansCoder
+from wire.refinement import RefinementCoder
 from wire.tensor_form import Tensor
 
 Made = TypeVar("Made")
@@ -48,7 +50,7 @@ class Bundle:
         self._options = {option.id: option for option in manifest.options}
         self._codings: dict[OptionId, Coding] = {}
         self._refinements: dict[OptionId, tuple[RefinementCoding, ...]] = {}
-        self._coders: dict[tuple[object, str | None], Any] = {}
+        self._coders: dict[tuple[object, ...], Any] = {}
 
     @classmethod
     def open(cls, directory: Path, side: Side) -> Self:
@@ -113,18 +115,22 @@ class Bundle:
         if not option.refinements:
             return
         before: Coding | RefinementCoding = self.coding(option)
+        coarse = option.gains
         for look, refinement in enumerate(option.refinements, start=1):
             assert isinstance(before, RansCoding | RefinementCoding), "the manifest was checked"
-            tables, gains = self._array(refinement.tables), self._array(refinement.gains)
-            before = RefinementCoding(option.id, look, option.form, tables, gains, before)
+            gains = self._array(refinement.gains)
+            make = partial(refinement_coder, self._array(refinement.tables), gains, before)
+            coder = self._coder((RefinementCoder, refinement.tables, refinement.gains, coarse), make)
+            before = RefinementCoding(option.id, look, option.form, coder, gains, before)
+            coarse = refinement.gains
             yield before
 
     def _make_coding(self, option: Option) -> Coding:
         match option.coder:
             case "huffman":
-                return HuffmanCoding(option.id, option.form, self._coder(HuffmanCoder, option.tables))
+                return HuffmanCoding(option.id, option.form, self._table_coder(HuffmanCoder, option.tables))
             case "rans":
-                coder = self._coder(RansCoder, option.tables)
+                coder = self._table_coder(RansCoder, option.tables)
                 return RansCoding(option.id, option.form, coder, self._array(option.gains))
             case "raw":
                 return RawCoding(option.id, option.form)
@@ -135,12 +141,14 @@ class Bundle:
             case "none":
                 raise BundleError(f"option {option.id} sends nothing, and has no coding")
 
-    def _coder(self, kind: Callable[[Tensor], Made], tables: str | None) -> Made:
-        """Make the coder of a file of tables once: options may share it, and it is far larger than the file."""
-        key = (kind, tables)
-        if key not in self._coders:
-            self._coders[key] = kind(self._array(tables))
-        made: Made = self._coders[key]
+    def _table_coder(self, kind: Callable[[Tensor], Made], tables: str | None) -> Made:
+        return self._coder((kind, tables), lambda: kind(self._array(tables)))
+
+    def _coder(self, made_of: tuple[object, ...], make: Callable[[], Made]) -> Made:
+        """Make a coder of its kind and files once: options may share it, and it is far larger than they are."""
+        if made_of not in self._coders:
+            self._coders[made_of] = make()
+        made: Made = self._coders[made_of]
         return made
 
     def _array(self, name: str | None) -> Tensor:

@@ -86,18 +86,17 @@ class RefinementCoding:
         option_id: OptionId,
         look: int,
         form: TensorForm,
-        tables: Integers,
+        coder: RefinementCoder,
         gains: Tensor,
         before: "RansCoding | RefinementCoding",
     ) -> None:
-        """Raise BundleError for gains or tables that do not fit the channels, or one another."""
+        """``coder`` is what ``refinement_coder`` makes of the gains; raises BundleError if it does not fit."""
         self.form = form
         self.gains = Gains(gains, form.planes[0])
         self._header = Header(Coder.RANS, option_id, look)
         self._before = before
-        _check_channels(option_id, tables.shape[0] if tables.ndim else 0, form)
-        steps = slopes(self.gains.to_levels[:, 0, 0], before.gains.to_levels[:, 0, 0])
-        self._coder = RefinementCoder(tables, steps)
+        self._coder = coder
+        _check_channels(option_id, coder.channels, form)
 
     def encode(self, tensor: Tensor) -> bytes:
         """Quantise symbols, and code what ``before`` does not say of them."""
@@ -122,6 +121,16 @@ class RefinementCoding:
 
     def _beside(self, tensor: Tensor, coarse: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
         return self._coder.nearest(self.gains.quantised(tensor, MAX_LEVEL).astype(np.int32), coarse)
+
+
+def refinement_coder(tables: Integers, gains: Tensor, before: RansCoding | RefinementCoding) -> RefinementCoder:
+    """Make the coder of levels with ``gains`` beside those of ``before``.
+
+    Raises BundleError for tables or gains that do not fit the channels, or one another.
+    """
+    coarse = before.gains.to_levels[:, 0, 0]
+    fine = Gains(gains, coarse.size).to_levels[:, 0, 0]
+    return RefinementCoder(tables, slopes(fine, coarse))
 
 
 def _check_channels(option_id: OptionId, channels: int, form: TensorForm) -> None:

@@ -32,6 +32,8 @@ MAX_LEVEL: Final = 2**20
 MAX_FINE: Final = 2**24
 """More than any coarse level predicts."""
 
+_MEND: Final = "make the bundle again"
+
 Levels = npt.NDArray[np.int32]
 
 
@@ -159,6 +161,3 @@ def slopes(fine: npt.NDArray[np.floating[Any]], coarse: npt.NDArray[np.floating[
     """Give the slopes of levels made by the gains ``fine`` (C,) beside those made by ``coarse``: int64 (C,)."""
     ratio = np.float64(1 << SLOPE_BITS) * fine.astype(np.float64) / coarse.astype(np.float64)
     return np.rint(np.minimum(ratio, MAX_SLOPE + 1)).astype(np.int64)
-
-
-_MEND = "make the bundle again"

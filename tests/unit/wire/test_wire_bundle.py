@@ -10,6 +10,7 @@ from wire.bitstream import Coder, peek
 from wire.bundle import Bundle, verify_file
 from wire.errors import BundleError, LookMissing, UnknownOption
 from wire.huffman import HuffmanCoder
+from wire.latent_codings import refinement_coder
 from wire.manifest import (
     MANIFEST_SCHEMA,
     MAX_MANIFEST_BYTES,
@@ -281,6 +282,16 @@ def test_refinements_are_made_once_and_are_those_of_their_option(tmp_path):
     assert bundle.refinements(REFINED) is bundle.refinements(bundle.option(4))
     (refinement,) = bundle.refinements(other)
     assert peek(refinement.encode(bundle.coding(other).blank())).option_id == 5
+
+
+def test_options_that_refine_alike_share_the_coders(tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr("wire.bundle.refinement_coder", lambda *of: made.append(of) or refinement_coder(*of))
+    other = replace(REFINED, id=5, refinements=REFINED.refinements[:1])
+    make_bundle(tmp_path, options=(REFINED, other, ALONE), **REFINED_FILES)
+    bundle = Bundle.open(tmp_path, "cluster")
+    assert [len(bundle.refinements(option)) for option in (REFINED, other)] == [2, 1]
+    assert len(made) == 2
 
 
 def test_an_option_without_refinements_has_none(tmp_path):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from wire.bitstream import HEADER_BYTES, MAX_LOOKS, Coder, Header, peek, wrap
 from wire.errors import BadBitstream, BundleError, CorruptBitstream, LookMissing, TruncatedBitstream, UnknownOption
 from wire.ids import OptionId
-from wire.latent_codings import RansCoding, RefinementCoding
+from wire.latent_codings import RansCoding, RefinementCoding, refinement_coder
 from wire.rans import RansCoder
 from wire.rans_tables import Integers, Tables, integer_tables
 from wire.refinement import CENTRE, CLASS_ACTIVITY, MAX_SLOPE, SYMBOLS
@@ -49,6 +49,12 @@ def refinement_tables(channels: int, silent: int = 0) -> Tables:
     return integer_tables(counts, np.tile(np.arange(3) * CLASS_ACTIVITY, (channels, 1)), highest)
 
 
+def refining(
+    look: int, form: TensorForm, tables: Integers, gains: Tensor, before: RansCoding | RefinementCoding
+) -> RefinementCoding:
+    return RefinementCoding(OPTION, look, form, refinement_coder(tables, gains, before), gains, before)
+
+
 class Chain(NamedTuple):
     """The codings of one option."""
 
@@ -66,7 +72,7 @@ def looks_of(shape: Shape, *gains: float, silent: int = 0, levels: int = LEVELS)
     tables = refinement_tables(shape[0])
     for look, gain in enumerate(gains[1:], start=1):
         before = chain.codings[-1]
-        coding = RefinementCoding(OPTION, look, real(shape), tables, gains_of(shape[0], gain), before)
+        coding = refining(look, real(shape), tables, gains_of(shape[0], gain), before)
         chain = chain._replace(others=(*chain.others, coding))
     return chain
 
@@ -214,7 +220,7 @@ def test_a_refinement_says_what_is_in_channels_that_were_silent() -> None:
 def test_every_channel_has_gains_of_its_own() -> None:
     first = first_look((2, 1, 1))
     gains = np.array([[2, 5], [0.5, 0.125]], np.float32)
-    second = RefinementCoding(OPTION, 1, real((2, 1, 1)), refinement_tables(2), gains, first)
+    second = refining(1, real((2, 1, 1)), refinement_tables(2), gains, first)
     found = decoded(Chain(first, (second,)), np.array([[[3.3]], [[-2.21]]], np.float32))[1]
     np.testing.assert_array_equal(found.ravel(), [3.5, -11 * 0.125])
 
@@ -302,7 +308,7 @@ def test_gains_whose_ratio_is_out_of_range_are_refused_with_a_way_to_mend_it(rat
     gains = gains_of(3, 2.0)
     gains[0, channel] = ratio
     with pytest.raises(BundleError, match="slopes of a refinement") as caught:
-        RefinementCoding(OPTION, 1, real((3, 2, 2)), refinement_tables(3), gains, first_look((3, 2, 2)))
+        refining(1, real((3, 2, 2)), refinement_tables(3), gains, first_look((3, 2, 2)))
     assert caught.value.mend
 
 
@@ -328,18 +334,18 @@ def test_gains_whose_ratio_is_just_in_range_are_taken(ratio: float) -> None:
 )
 def test_gains_that_are_not_of_the_channels_or_not_positive_are_refused(gains: Tensor) -> None:
     with pytest.raises(BundleError, match="gain") as caught:
-        RefinementCoding(OPTION, 1, real((3, 2, 2)), refinement_tables(3), gains, first_look((3, 2, 2)))
+        refining(1, real((3, 2, 2)), refinement_tables(3), gains, first_look((3, 2, 2)))
     assert caught.value.mend
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4])
 def test_tables_of_another_number_of_channels_are_refused(channels: int) -> None:
     with pytest.raises(BundleError, match=f"{channels} channels") as caught:
-        RefinementCoding(OPTION, 1, real((3, 2, 2)), refinement_tables(channels), gains_of(3, 2), first_look((3, 2, 2)))
+        refining(1, real((3, 2, 2)), refinement_tables(channels), gains_of(3, 2), first_look((3, 2, 2)))
     assert caught.value.mend
 
 
 def test_tables_of_a_first_look_are_refused() -> None:
     tables = integer_tables(np.ones((3, 1, LEVELS), np.int64), np.zeros((3, 1), np.int64))
     with pytest.raises(BundleError, match="8 symbols, not 16"):
-        RefinementCoding(OPTION, 1, real((3, 2, 2)), tables, gains_of(3, 2), first_look((3, 2, 2)))
+        refining(1, real((3, 2, 2)), tables, gains_of(3, 2), first_look((3, 2, 2)))
