@@ -141,9 +141,9 @@ class Isthmus(Codec):
         if rate == RATES - 1:
             self.decoder.coarsest.fill_(inverse)  # type: ignore[operator]
 
-    def levels(self, latents: Tensor, rate: int) -> Tensor:
-        """Quantise latents (N, bands, h, w) at a rate, as ``wire.codings`` does."""
-        scaled = latents * self.gains[rate, 0][:, None, None]
+    def levels(self, latents: Tensor, rate: int | Tensor) -> Tensor:
+        """Quantise latents (N, bands, h, w) at a rate, or each frame's at its own (N,), as the wire's codings do."""
+        scaled = latents * self.gains[rate, 0][..., None, None]
         return scaled.round().clamp(1 - MAGNITUDES, MAGNITUDES - 1)
 
     def quantised(self, features: Tensor) -> Tensor:
@@ -155,10 +155,7 @@ class Isthmus(Codec):
     def told(self, features: Tensor, rates: Tensor) -> Tensor:
         """Give the latents as the decoder gets them, each frame's at its own of ``rates`` (N,); without gradients."""
         with torch.no_grad():
-            latents = self.encoder(features)
-            there, back = self.gains[rates].unbind(dim=1)
-            levels = (latents * there[..., None, None]).round().clamp(1 - MAGNITUDES, MAGNITUDES - 1)
-            return levels * back[..., None, None]
+            return self.levels(self.encoder(features), rates) * self.gains[rates, 1][..., None, None]
 
     def restore(self, levels: Tensor) -> Tensor:
         """Restore features from dequantised latents."""

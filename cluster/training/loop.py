@@ -21,7 +21,7 @@ from cluster.codecs.codec import LATENT_CODERS
 from cluster.training.average import WeightAverage
 from cluster.training.checkpoint import save_checkpoint
 from cluster.training.coder_tables import entropy_bits
-from cluster.training.features import FeatureSource, spread_rows
+from cluster.training.features import FeatureSource
 from cluster.training.precision import Precision
 from cluster.training.progress import Listener, Progress
 from cluster.training.recipe import Recipe, Stage, Step
@@ -35,7 +35,10 @@ WARM_UP: Final = 100
 
 
 class TrainingLoop:
-    """Trains what a recipe names on the rows ``trained``; ``held_out`` rows only tell how far it is."""
+    """Trains what a recipe names on the rows ``trained``; ``held_out`` rows only tell how far it is.
+
+    The recipe begins with the rows ``sample``.
+    """
 
     def __init__(
         self,
@@ -43,6 +46,7 @@ class TrainingLoop:
         source: FeatureSource,
         trained: NDArray[np.int64],
         held_out: NDArray[np.int64],
+        sample: NDArray[np.int64],
         *,
         folder: Path,
         identity: str,
@@ -50,7 +54,7 @@ class TrainingLoop:
         listener: Listener,
     ) -> None:
         self._recipe, self._plan, self._source = recipe, recipe.plan, source
-        self._trained, self._held_out = trained, held_out
+        self._trained, self._held_out, self._sample = trained, held_out, sample
         self._folder, self._identity, self._device, self._listener = folder, identity, device, listener
         self._module = nn.ModuleDict({"codec": recipe.codec, "extra": recipe.extra})
         self._parameters = [each for group in recipe.parameters() for each in group.parameters]
@@ -65,9 +69,8 @@ class TrainingLoop:
 
     def run(self, state: dict[str, Any] | None) -> None:
         """Train to the end, from the start or from a checkpoint's ``state``."""
-        chosen = self._trained[spread_rows(len(self._trained), self._recipe.sample_rows)]
-        sample = [features for features, _ in self._source.batches(chosen, self._plan.batch, self._device)]
-        self._recipe.begin(torch.cat(sample))
+        sample = self._source.batches(self._sample, self._plan.batch, self._device)
+        self._recipe.begin(torch.cat([features for features, _ in sample]))
         if state is not None:
             self._restore(state)
         while self._step < self._steps:

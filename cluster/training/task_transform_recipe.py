@@ -74,13 +74,15 @@ class TaskTransformRecipe(Recipe):
         """Compare the answers to what is told of each frame at a random rate."""
         shares = torch.tensor(RATE_SHARES, device=features.device)
         rates = torch.multinomial(shares, len(features), replacement=True)
-        given = self.tail(self._codec.restore(self._codec.told(features, rates)))
+        given = self._answered(features, rates)
         wanted = 8 * torch.tensor(self._setting.target_bytes)[rates.cpu()].mean()
         return Step(divergence(given, logits) + SOFT_SHARE * divergence(given, logits, SOFTNESS), wanted)
 
     def answer(self, features: Tensor) -> Tensor:
         """Give the logits at a middling rate, where the restorer has something to do."""
-        rates = torch.full((len(features),), MIDDLING, device=features.device)
+        return self._answered(features, torch.full((len(features),), MIDDLING, device=features.device))
+
+    def _answered(self, features: Tensor, rates: Tensor) -> Tensor:
         return self.tail(self._codec.restore(self._codec.told(features, rates)))
 
     def tables(self, batches: Iterable[Tensor]) -> dict[str, NDArray[np.uint16]]:

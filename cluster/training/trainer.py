@@ -35,6 +35,8 @@ HELD_OUT: Final = 16
 """One picture in this many is kept from training, for the agreement that the progress bar shows."""
 TABLE_ROWS: Final = 1024
 SAMPLE_BYTES: Final = 2**28
+TRAINING_SAMPLE_BYTES: Final = 2**30
+"""More than a calibration may take: a training, which goes on from there, is worth more."""
 BATCH: Final = 64
 
 Tables = dict[str, NDArray[np.uint16]]
@@ -88,9 +90,9 @@ def train_codec(
     return save_codec(folders.weights, key, codec.cpu(), tables)
 
 
-def calibration_rows(count: int, sample_rows: int, raw_bytes: int) -> NDArray[np.int64]:
-    """Give the rows, of ``count``, to calibrate on: ``sample_rows``, or what memory holds at ``raw_bytes`` a row."""
-    return spread_rows(count, min(sample_rows, max(1, SAMPLE_BYTES // raw_bytes)))
+def calibration_rows(count: int, sample_rows: int, raw_bytes: int, most_bytes: int = SAMPLE_BYTES) -> NDArray[np.int64]:
+    """Give the rows, of ``count``, to begin with: ``sample_rows``, or what ``most_bytes`` hold of ``raw_bytes``."""
+    return spread_rows(count, min(sample_rows, max(1, most_bytes // raw_bytes)))
 
 
 def split_rows(pictures: int, views: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -124,8 +126,10 @@ class _Training:
             cached = cache.features(points, self.device, self._rows_told(len(self.live)))
             source = cached[0].on_gpu(self.device)
         trained, held_out = split_rows(len(self.live.views.pictures), self.live.views.views)
+        raw_bytes = self.cuts.point(self.key.point).raw_bytes
+        seen = calibration_rows(len(trained), self.recipe.sample_rows, raw_bytes, TRAINING_SAMPLE_BYTES)
         TrainingLoop(
-            self.recipe, source, trained, held_out,
+            self.recipe, source, trained, held_out, trained[seen],
             folder=self.folders.run, identity=identity, device=self.device, listener=self.listener,
         ).run(state)  # fmt: skip
         rows = spread_rows(len(source), max(TABLE_ROWS, self.recipe.sample_rows))

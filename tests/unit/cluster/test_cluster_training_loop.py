@@ -55,7 +55,7 @@ def run(folder, *, average=None, listener=lambda progress: None, seed=0):
     recipe = Noisy(TrainingPlan(batch=4, learning_rate=0.01, average=average, seed=seed, clip=1.0))
     trained, held_out = np.arange(4, 24), np.arange(4)
     training = TrainingLoop(
-        recipe, source, trained, held_out, folder=folder, identity="it", device=CPU, listener=listener
+        recipe, source, trained, held_out, trained, folder=folder, identity="it", device=CPU, listener=listener
     )
     training.run(load_checkpoint(folder, "it", CPU))
     return recipe
