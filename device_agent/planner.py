@@ -191,6 +191,8 @@ def _reasons(snapshot: Snapshot, best: Candidate, predicted: list[tuple[Predicti
     if snapshot.policy.kind == "auto":
         unserved = sum(candidate.sends and not candidate.served for candidate in snapshot.candidates)
         too_lossy = len(snapshot.candidates) - len(predicted) - unserved
-        reasons.extend([f"{unserved} not served now"] * bool(unserved))
-        reasons.extend([f"{too_lossy} lose more than {most_drop:.1%}"] * bool(too_lossy))
+        if unserved:
+            reasons.append(f"{unserved} not served now")
+        if too_lossy:
+            reasons.append(f"{too_lossy} lose more than {most_drop:.1%}")
     return tuple(reasons)

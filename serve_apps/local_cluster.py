@@ -23,6 +23,7 @@ from serve_apps.ray_settings import NAMESPACE, prepare_ray
 from serve_apps.readiness import probe_option
 from wire.bundle import Bundle
 from wire.errors import PortInUse, SettingError, TailFailed
+from wire.ids import PointName
 from wire.manifest import Option
 
 if TYPE_CHECKING:
@@ -79,6 +80,11 @@ class LocalCluster:
             for option in self._bundle.manifest.options
             if option.cluster_graph and (not wanted or option.point in wanted)
         ]
+
+    @property
+    def points(self) -> list[PointName]:
+        """The points of these options, each once."""
+        return list(dict.fromkeys(option.point for option in self.options))
 
     def __enter__(self) -> Self:
         try:
@@ -151,7 +157,7 @@ class LocalCluster:
         from serve_apps.deployments import CONTROL, CONTROL_APP, TAIL, app_name
 
         settings = self._settings
-        points = list(dict.fromkeys(option.point for option in self.options))
+        points = self.points
         folder = str(settings.bundle.resolve())
         self._on_stage(f"the points {', '.join(points)}")
         control = serve.RunTarget(CONTROL.bind(folder, points), name=CONTROL_APP, route_prefix="/v1")

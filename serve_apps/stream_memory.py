@@ -13,7 +13,7 @@ from wire.messages import Frame
 from wire.tensor_form import Tensor
 
 
-class Looks:
+class StreamMemory:
     """The last frame of a stream, as its last look was decoded."""
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ from cluster.pictures import centre_crop, open_picture
 from serve_apps.backends import TailBackend
 from serve_apps.batcher import Batcher, Computed
 from serve_apps.load_meter import LoadMeter
-from serve_apps.looks import Looks
+from serve_apps.stream_memory import StreamMemory
 from wire.bundle import Bundle
 from wire.errors import DeadlineExceeded, IsthmusError, TailFailed, UnknownOption, UnknownPoint, WrongBundle
 from wire.ids import OptionId, PointName
@@ -99,16 +99,16 @@ class Tail:
             )
         return Welcome(self.replica_id, self.bundle.digest, self.load())
 
-    async def answer(self, frame: Frame, looks: Looks | None = None) -> Result | Reject:
+    async def answer(self, frame: Frame, memory: StreamMemory | None = None) -> Result | Reject:
         """Answer one frame, or a further look at it; what goes wrong becomes a ``Reject`` that says so.
 
-        ``looks`` is what the frame's stream remembers; a frame that comes without a stream has one look.
+        ``memory`` is that of the frame's stream; a frame that comes without a stream has one look.
         """
         began = time.monotonic()
         self._meter.in_flight += 1
         try:
             option = self._option(frame.option_id)
-            tensor = (looks or Looks()).decode(self.bundle, option, frame)
+            tensor = (memory or StreamMemory()).decode(self.bundle, option, frame)
             decoded = time.monotonic()
             left_s = frame.budget_s - (decoded - began)
             if left_s <= 0:
@@ -154,10 +154,10 @@ class Tail:
             blank = coding.blank()
             bitstreams = [coding.encode(blank), *(refinement.encode(blank) for refinement in refinements)]
             for number in range(WARM_UP_FRAMES):
-                looks = Looks()
+                memory = StreamMemory()
                 for bitstream in bitstreams:
                     frame = Frame(frame_id=number, option_id=option.id, budget_s=WARM_UP_S, bitstream=bitstream)
-                    answer = await self.answer(frame, looks)
+                    answer = await self.answer(frame, memory)
                     if isinstance(answer, Reject):
                         raise error_from(answer)
                     times_s.append(answer.timings.total_s)

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from serve_apps.looks import Looks
+from serve_apps.stream_memory import StreamMemory
 from serve_apps.tail import Tail
 from wire.errors import DeadlineExceeded, IsthmusError, MalformedMessage, MessageTooLarge, TailFailed, error_class
 from wire.messages import MAX_MESSAGE_BYTES, Frame, Hello, Message, Reject, Result, pack, reject_from, unpack
@@ -91,7 +91,7 @@ class _Stream:
     def __init__(self, socket: WebSocket, tail: Tail) -> None:
         self._socket, self._tail = socket, tail
         self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
-        self._looks = Looks()
+        self._memory = StreamMemory()
 
     async def run(self) -> None:
         await self._greet()
@@ -148,7 +148,7 @@ class _Stream:
 
     async def _answer_or_reject(self, frame: Frame) -> Message:
         try:
-            return await self._tail.answer(frame, self._looks)
+            return await self._tail.answer(frame, self._memory)
         except Exception:  # one frame's fault must not end a stream that has others on the way
             log.exception("frame.failed %d", frame.frame_id)
             return reject_from(TailFailed("the replica failed at this frame; its log says more"), frame.frame_id)

@@ -53,8 +53,7 @@ def command(*, bundle: Path, host: str, port: int, tail: Tail, max_batch: int, a
             signal.signal(name, lambda *_: stop.set())
         url = f"ws://{host}:{port}"
         if as_json:
-            points = list(dict.fromkeys(option.point for option in cluster.options))
-            write_line({"event": "cluster.ready", "url": url, "points": points})
+            write_line({"event": "cluster.ready", "url": url, "points": cluster.points})
         else:
             notes().print(f"ready at {url}: isthmus-agent --server {url} --source CLIP    (Ctrl-C stops)")
         stop.wait()

@@ -22,7 +22,7 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from serve_apps.looks import Looks
+from serve_apps.stream_memory import StreamMemory
 from wire.bundle import Bundle
 from wire.errors import LookMissing
 from wire.ids import PointName
@@ -208,7 +208,7 @@ class Cluster:
     frames: list[Frame] = field(default_factory=list)
     fetched: list[str] = field(default_factory=list)
     replaced: dict[str, bytes] = field(default_factory=dict)
-    looks: dict[ServerConnection, Looks] = field(default_factory=dict)
+    memories: dict[ServerConnection, StreamMemory] = field(default_factory=dict)
     missed: list[int] = field(default_factory=list)
     on_frame: Callable[["Cluster", ServerConnection, str, Frame], Awaitable[None]] | None = None
 
@@ -226,7 +226,7 @@ class Cluster:
             if hello.bundle != self.bundle.digest:
                 await socket.send(pack(reject_of(None, "wrong_bundle")))
                 return
-            self.looks[socket] = Looks()
+            self.memories[socket] = StreamMemory()
             await socket.send(pack(Welcome("replica", self.bundle.digest, load_of(point))))
             async for data in socket:
                 frame = unpack(data)
@@ -236,7 +236,7 @@ class Cluster:
         except ConnectionClosed:
             pass
         finally:
-            self.looks.pop(socket, None)
+            self.memories.pop(socket, None)
 
     def http(self, _: ServerConnection, request: Request) -> Response | None:
         if request.path.endswith("/stream"):
@@ -276,7 +276,7 @@ async def answer(cluster: Cluster, socket: ServerConnection, point: str, frame: 
 def decode(cluster: Cluster, socket: ServerConnection, point: str, frame: Frame) -> None:
     option = cluster.bundle.option(frame.option_id)
     assert option.point == point
-    option.form.check(cluster.looks[socket].decode(cluster.bundle, option, frame))
+    option.form.check(cluster.memories[socket].decode(cluster.bundle, option, frame))
 
 
 def result_of(frame: Frame, point: str) -> Result:

@@ -55,6 +55,7 @@ def test_a_cluster_answers_every_option_that_has_something_to_compute(bundle):
 def test_a_cluster_may_serve_some_points_only(bundle):
     cluster = LocalCluster(ClusterSettings(bundle.directory, points=("mid",)), on_stage=quiet)
     assert [option.id for option in cluster.options] == [4, 5, 7]
+    assert cluster.points == ["mid"]
 
 
 def test_what_was_decided_before_the_start_does_not_change(bundle):

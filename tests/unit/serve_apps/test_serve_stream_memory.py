@@ -5,20 +5,20 @@ import numpy as np
 import pytest
 from serve_fakes import frame
 
-from serve_apps.looks import Looks
+from serve_apps.stream_memory import StreamMemory
 from wire.bitstream import Coder, Header, wrap
 from wire.errors import CorruptBitstream, LookMissing, UnknownOption
 
 
 @pytest.fixture
-def looks():
-    return Looks()
+def memory():
+    return StreamMemory()
 
 
 @pytest.fixture
-def decode(bundle, looks):
+def decode(bundle, memory):
     """Decode a frame as a stream does that remembers the one before it."""
-    return lambda sent: looks.decode(bundle, bundle.option(sent.option_id), sent)
+    return lambda sent: memory.decode(bundle, bundle.option(sent.option_id), sent)
 
 
 def spoilt(sent):
@@ -113,7 +113,7 @@ def test_a_refinement_of_another_option_than_its_frame_names_is_refused(decode, 
 def test_each_stream_remembers_its_own_frame(bundle, decode, look_frame):
     decode(look_frame(0))
     with pytest.raises(LookMissing):
-        Looks().decode(bundle, bundle.option(10), look_frame(1))
+        StreamMemory().decode(bundle, bundle.option(10), look_frame(1))
 
 
 def test_a_look_is_kept_only_as_long_as_it_may_be_refined(decode, look_frame, jpeg_frame):

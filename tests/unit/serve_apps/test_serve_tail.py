@@ -8,7 +8,7 @@ from PIL import Image
 from serve_fakes import FakeBackend, frame, hello, until
 
 from serve_apps import tail as tail_module
-from serve_apps.looks import Looks
+from serve_apps.stream_memory import StreamMemory
 from serve_apps.tail import WARM_UP_FRAMES
 from wire.bitstream import Coder, Header, wrap
 from wire.errors import BadPicture, TailFailed, UnknownOption, UnknownPoint, WrongBundle, error_class
@@ -90,19 +90,19 @@ async def test_real_symbols_reach_the_backend_as_float32_from_either_coder(open_
 async def test_further_looks_at_a_frame_are_answered_from_what_they_refine(
     real_tail, backends, look_frame, looks_decoded
 ):
-    looks = Looks()
+    memory = StreamMemory()
     for look, wanted in enumerate(looks_decoded):
-        answer = await real_tail.answer(look_frame(look, frame_id=77), looks)
+        answer = await real_tail.answer(look_frame(look, frame_id=77), memory)
         assert (type(answer), answer.frame_id, answer.option_id) == (Result, 77, 10)
         assert answer.scores == tuple(sorted(wanted.ravel(), reverse=True))
     np.testing.assert_array_equal(np.concatenate(backends["real.onnx"].batches), looks_decoded)
 
 
-@pytest.mark.parametrize("stream", [Looks, lambda: None], ids=["of another stream", "without a stream"])
+@pytest.mark.parametrize("stream", [StreamMemory, lambda: None], ids=["of another stream", "without a stream"])
 async def test_a_refinement_without_the_look_before_it_is_refused_and_not_computed(
     real_tail, backends, look_frame, stream
 ):
-    assert isinstance(await real_tail.answer(look_frame(0), Looks()), Result)
+    assert isinstance(await real_tail.answer(look_frame(0), StreamMemory()), Result)
     backends["real.onnx"].batches.clear()
     answer = await real_tail.answer(look_frame(1), stream())
     assert (type(answer), answer.code, answer.frame_id) == (Reject, "look_missing", 1)

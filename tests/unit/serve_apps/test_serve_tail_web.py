@@ -97,10 +97,10 @@ async def test_a_fault_of_our_own_at_one_frame_does_not_end_the_stream_of_the_ot
 ):
     whole = tail.answer
 
-    async def answer(asked, looks):
+    async def answer(asked, memory):
         if asked.frame_id == 1:
             raise ZeroDivisionError
-        return await whole(asked, looks)
+        return await whole(asked, memory)
 
     monkeypatch.setattr(tail, "answer", answer)
     socket.send(frame(bitstream, option_id=4, frame_id=1))
