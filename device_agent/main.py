@@ -28,7 +28,7 @@ INTERRUPTED = 130
 )
 @click.option("--fps", default=10.0, help="Frames a second; 0 for as fast as answers come.")
 @click.option("--policy", default="auto", help="auto, fixed:POINT, fixed:POINT/RATE, device-only or cluster-only.")
-@click.option("--max-drop", default=5.0, help="Points of accuracy that the choice may lose, beside no split at all.")
+@click.option("--max-drop", default=100.0, help="Points of accuracy that the choice may lose at most, beside no split.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line a frame.")
 @click.option("--frames", type=int, help="End after so many frames; a shorter clip is played again.")
 @click.option("--loop", is_flag=True, help="Play a clip or a folder again and again.")
