@@ -231,7 +231,7 @@ async def test_a_refinement_that_meets_another_replica_than_its_first_look_costs
         if (frame.frame_id, look_of(frame)) == (2, 0):
             await socket.send(pack(GoAway("scaled out", 5.0)))
             async with asyncio.timeout(2):
-                while len(own.looks) < 2:  # noqa: ASYNC110 - what is waited for is a state of the cluster
+                while len(own.memories) < 2:  # noqa: ASYNC110 - what is waited for is a state of the cluster
                     await asyncio.sleep(0.01)
             # The agent has yet to read that it is welcome.
             await asyncio.sleep(0.1)
