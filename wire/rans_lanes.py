@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wire.errors import TruncatedBitstream
+from wire.rans_native import native_lanes
 from wire.rans_tables import PRECISION_BITS, TOTAL
 
 WORD_BITS: Final = 16
@@ -29,6 +30,12 @@ def push(states: Words, frequencies: Words, starts: Words) -> tuple[Words, Words
     Gives the states and the words (n,), both uint32, in the order in which they are popped. A symbol of frequency
     ``TOTAL`` and start 0 changes nothing.
     """
+    native = native_lanes()
+    return native.push(states, frequencies, starts) if native else push_by_numpy(states, frequencies, starts)
+
+
+def push_by_numpy(states: Words, frequencies: Words, starts: Words) -> tuple[Words, Words]:
+    """Do as ``push`` does, where there is no compiled loop."""
     # Kept for all steps, so that the words are picked out in one go.
     history = np.empty((len(frequencies) + 1, states.size), np.uint32)
     history[-1] = states
@@ -73,6 +80,17 @@ class Lanes:
 
         Raises TruncatedBitstream when words are missing.
         """
+        native = native_lanes()
+        if native is None:
+            return self.pop_by_numpy(rows)
+        found, used = native.pop(self.states, rows, self._entries, self._words[self.read :])
+        if used < 0:
+            raise _ended()
+        self.read += used
+        return found
+
+    def pop_by_numpy(self, rows: Words) -> Words:
+        """Do as ``pop`` does, where there is no compiled loop."""
         found = np.empty(rows.shape, np.uint32)
         states, words, entries, read = self.states, self._words, self._entries, self.read
         slot_bits, precision, frequency_shift = self._slot_bits, self._precision, self._frequency_shift
@@ -91,11 +109,15 @@ class Lanes:
             (at,) = np.less(states, lowest, low).nonzero()
             more = words[read : read + at.size]
             if more.size < at.size:
-                raise TruncatedBitstream("the bitstream ends before its last symbol")
+                raise _ended()
             states[at] = states[at] << word_bits[: at.size] | more
             read += at.size
         self.read = read
         return found >> np.uint32(_MAGNITUDE_SHIFT) & np.uint32(_MAGNITUDE_MASK)
+
+
+def _ended() -> TruncatedBitstream:
+    return TruncatedBitstream("the bitstream ends before its last symbol")
 
 
 def slot_entries(frequencies: Words) -> Words:
