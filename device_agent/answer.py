@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
+from device_agent.emulation import Emulated
 from device_agent.planner import Prediction
 from wire.manifest import Option
 
@@ -52,8 +53,18 @@ class FrameAnswer:
     predicted: Prediction
     sent_bytes: int
     looks: int
+    look_bytes: tuple[int, ...]
+    """Sent with each look."""
+    moved_bytes: int
+    """Both ways, of all messages."""
+    energy_j: float
+    """Of the device's processor and radio, by its energy model; 0 where nothing is known of them."""
+    in_time: bool
+    """Whether the deadline was met."""
+    broken: tuple[str, ...]
+    """The constraints that the plan could not keep."""
     bandwidth_bytes_s: float | None
-    slowdown: float
+    emulated: Emulated | None
     overhead_s: float
     reasons: tuple[str, ...]
 
@@ -94,12 +105,18 @@ class FrameAnswer:
                 "cluster": _ms(predicted.cluster_s),
                 "total": _ms(predicted.total_s),
             },
+            "in_time": self.in_time,
             "bytes": self.sent_bytes,
+            "look_bytes": list(self.look_bytes),
+            "moved_bytes": self.moved_bytes,
+            "energy_mj": _ms(self.energy_j),
+            "predicted_energy_mj": _ms(predicted.energy_j),
+            "broken": list(self.broken),
             "looks": self.looks,
             "bandwidth_mbps": None if bandwidth is None else round(bandwidth * 8e-6, 3),
             "overhead_ms": _ms(self.overhead_s),
             "reasons": list(self.reasons),
-            "emulated_slowdown": slowdown_or_none(self.slowdown),
+            **emulation_fields(self.emulated),
         }
 
 
@@ -107,7 +124,7 @@ class FrameAnswer:
 class Tally:
     """Counts a run, frame by frame."""
 
-    slowdown: float = 1.0
+    emulated: Emulated | None = None
     frames: int = 0
     answered: int = 0
     start_s: float | None = None
@@ -116,6 +133,11 @@ class Tally:
     looked_again: int = 0
     """Frames with more than one look."""
     overhead_s: float = 0.0
+    late: int = 0
+    """Frames that missed their deadline."""
+    broken: Counter[str] = field(default_factory=Counter)
+    moved_bytes: int = 0
+    energy_j: float = 0.0
     latencies_s: deque[float] = field(default_factory=lambda: deque(maxlen=LATENCIES_KEPT))
 
     def note(self, answer: FrameAnswer) -> None:
@@ -125,13 +147,20 @@ class Tally:
         if answer.fallback is not None:
             self.fallbacks[answer.fallback] += 1
         self.looked_again += answer.looks > 1
+        self.late += not answer.in_time
+        self.broken.update(answer.broken)
+        self.moved_bytes += answer.moved_bytes
+        self.energy_j += answer.energy_j
         self.overhead_s += answer.overhead_s
         self.latencies_s.append(answer.latency_s)
 
-    def as_plain(self, *, late_dropped: int, rss_mb: float | None) -> dict[str, Any]:
+    def as_plain(
+        self, *, late_dropped: int, skipped: dict[str, int], switches: int, rss_mb: float | None
+    ) -> dict[str, Any]:
         """Give the summary line."""
         latencies_s = np.array(self.latencies_s) if self.latencies_s else None
-        p50_s, p95_s = np.percentile(latencies_s, (50, 95)) if latencies_s is not None else (None, None)
+        percentiles = np.percentile(latencies_s, (50, 95, 99)) if latencies_s is not None else (None, None, None)
+        p50_s, p95_s, p99_s = percentiles
         return {
             "event": "summary",
             "frames": self.frames,
@@ -141,11 +170,17 @@ class Tally:
             "fallbacks": dict(self.fallbacks),
             "looked_again": self.looked_again,
             "late_dropped": late_dropped,
-            "latency_ms": {"p50": _ms(p50_s), "p95": _ms(p95_s)},
+            "skipped": skipped,
+            "switches": switches,
+            "deadline_missed": self.late,
+            "broken": dict(self.broken),
+            "moved_bytes": self.moved_bytes,
+            "energy_j": round(self.energy_j, 3),
+            "latency_ms": {"p50": _ms(p50_s), "p95": _ms(p95_s), "p99": _ms(p99_s)},
             "agent_overhead_ms": _ms(self.overhead_s / self.answered) if self.answered else None,
             "start_s": None if self.start_s is None else round(self.start_s, 3),
             "rss_mb": None if rss_mb is None else round(rss_mb, 1),
-            "emulated_slowdown": slowdown_or_none(self.slowdown),
+            **emulation_fields(self.emulated),
         }
 
 
@@ -154,9 +189,12 @@ def option_name(option: Option) -> str:
     return f"{option.point}/{option.rate}"
 
 
-def slowdown_or_none(slowdown: float) -> float | None:
-    """Give the factor of an emulated slower device, or None where nothing is emulated."""
-    return slowdown if slowdown != 1 else None
+def emulation_fields(emulated: Emulated | None) -> dict[str, Any]:
+    """Say what is emulated, as every line of output does; None where nothing is."""
+    return {
+        "emulated_device": emulated.device if emulated is not None else None,
+        "emulated_slowdown": round(emulated.slowdown, 3) if emulated is not None else None,
+    }
 
 
 def as_line(plain: dict[str, Any]) -> str:

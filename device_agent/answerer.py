@@ -7,21 +7,21 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from device_agent.answer import FrameAnswer, Parts
+from device_agent.decider import Decider
 from device_agent.frame_feed import DueFrame
 from device_agent.head import Encoded, LocalAnswer
 from device_agent.loaded_bundle import LoadedBundle
 from device_agent.look import Look, last_result, leaves_doubt
-from device_agent.planner import Candidate, Decision, Policy, Snapshot, plan
-from device_agent.transport import NoReply, Transport
+from device_agent.patience import Patience, patience
+from device_agent.planner import Decision
+from device_agent.power_meter import PowerMeter
+from device_agent.transport import NoReply, Reply, Transport
 from wire.manifest import Option
-
-FIRST_CLUSTER_S: Final = 0.01
-"""Assumed for a point whose load signal is not known yet."""
 
 Made = TypeVar("Made")
 
@@ -35,14 +35,14 @@ class _Attempt:
     decision: Decision
     planned: Option
     plan_s: float
+    patience: Patience
 
 
 class Answerer:
-    """Answers frames with one loaded bundle.
+    """Answers frames with one loaded bundle, as ``decider`` says.
 
-    ``deadline_s`` counts from when a frame is begun, not from when it was due: no option can mend the time
-    that a frame has waited for those before it, and a deadline that has passed before the start would keep
-    an agent that fell behind from ever asking the cluster again.
+    The deadline counts from when a frame was due. A frame that waited for those before it until its deadline had passed
+    gets the option that is least late, and time for it, so that an agent that fell behind still asks the cluster.
     """
 
     def __init__(
@@ -50,17 +50,15 @@ class Answerer:
         loaded: LoadedBundle,
         transport: Transport,
         worker: ThreadPoolExecutor,
-        *,
-        policy: Policy,
-        deadline_s: float,
-        slowdown: float,
+        decider: Decider,
+        meter: PowerMeter | None = None,
     ) -> None:
         self._loaded = loaded
         self._transport = transport
         self._worker = worker
-        self._policy = policy
-        self._deadline_s = deadline_s
-        self._slowdown = slowdown
+        self._decider = decider
+        self._meter = meter
+        self._probe_bytes = transport.probe_bytes
 
     async def answer(self, due: DueFrame) -> FrameAnswer:
         """Answer one frame, whatever happens to the link; raises BundleError if a graph cannot be run.
@@ -68,11 +66,22 @@ class Answerer:
         When a further look fails, or there is no time for it, the answer before it stands.
         """
         begun_s = time.monotonic()
+        if self._meter is not None and self._meter.extra_w is not None:
+            self._decider.energy = replace(self._decider.energy, extra_w=self._meter.extra_w)
         planning_s = time.perf_counter()
-        decision = plan(self._snapshot())
+        decision = self._decider.decide(due_s=due.due_s, now_s=begun_s, link_up=not self._transport.down.is_set())
         plan_s = time.perf_counter() - planning_s
         planned = self._loaded.bundle.option(decision.option_id)
-        attempt = _Attempt(due, begun_s, decision, planned, plan_s)
+        prediction = decision.prediction
+        waits = patience(
+            due_s=due.due_s,
+            begun_s=begun_s,
+            deadline_s=self._decider.rules.constraints.deadline_s,
+            local_s=self._decider.local_s(),
+            device_s=prediction.device_s,
+            predicted_s=prediction.total_s,
+        )
+        attempt = _Attempt(due, begun_s, decision, planned, plan_s, waits)
         if planned.coder == "none":
             return await self._alone(attempt)
         return await self._with_cluster(attempt)
@@ -82,26 +91,64 @@ class Answerer:
         await self._work(self._loaded.head.prepare_local)
 
     async def _with_cluster(self, attempt: _Attempt) -> FrameAnswer:
-        planned, costs = attempt.planned, self._loaded.costs
-        looks = await self._looks(attempt)
-        if not any(look.encoded.warm_s for look in looks):
-            costs.note_device(planned.id, sum(look.device_s for look in looks))
-        result = last_result(looks)
-        if result is None:
-            return await self._fall_back(attempt, looks)
-        costs.note_sent(planned.id, sum(look.reply.sent_bytes for look in looks), len(looks))
-        top = self._loaded.name_top(result.labels, result.scores)
-        return self._made(attempt, where="cluster", top=top, parts=_parts(attempt, looks), looks=looks)
-
-    async def _looks(self, attempt: _Attempt) -> tuple[Look, ...]:
-        planned, head = attempt.planned, self._loaded.head
-        encoded = await self._work(lambda: head.encode(planned, attempt.due.pixels))
-        looks = [await self._look(attempt, encoded)]
+        first = asyncio.create_task(self._first_look(attempt))
+        try:
+            await asyncio.wait((first,), timeout=attempt.patience.alone_from_s - time.monotonic())
+            if not first.done() or isinstance(first.result().reply, NoReply):
+                return await self._beside(attempt, first)
+        finally:
+            # What still waits for the cluster gives up, and says so to the transport.
+            first.cancel()
+            await asyncio.gather(first, return_exceptions=True)
+        looks = [first.result()]
         while self._needs_another(attempt, looks):
-            encoded = await self._work(partial(head.refine, planned, encoded, len(looks)))
+            refine = partial(self._loaded.head.refine, attempt.planned, looks[-1].encoded, len(looks))
+            encoded = await self._work(refine)
             # The last reply was heard within this frame, so what little time is left tells nothing of a dead link.
             looks.append(await self._look(attempt, encoded, silent_since_s=attempt.begun_s))
-        return tuple(looks)
+        return self._by_cluster(attempt, tuple(looks))
+
+    async def _beside(self, attempt: _Attempt, first: asyncio.Task[Look]) -> FrameAnswer:
+        """Have the device answer while the first look may still be answered too; whichever is first counts."""
+        begun_s = time.perf_counter()
+        local = asyncio.create_task(self._local(attempt))
+        while not (local.done() or _is_answered(first)):
+            await asyncio.wait([task for task in (local, first) if not task.done()], return_when="FIRST_COMPLETED")
+        local_s = time.perf_counter() - begun_s
+        if _is_answered(first) and not local.done():
+            # The worker finishes what it began; nobody waits for it.
+            local.cancel()
+            return self._by_cluster(attempt, (first.result(),), local_s=local_s)
+        looks = (first.result(),) if first.done() else ()
+        fallback = next((look.reply.fallback for look in looks if isinstance(look.reply, NoReply)), "late")
+        return self._by_device(attempt, local.result(), looks, fallback=fallback, local_s=local_s)
+
+    def _by_cluster(self, attempt: _Attempt, looks: tuple[Look, ...], *, local_s: float = 0.0) -> FrameAnswer:
+        planned, costs = attempt.planned, self._loaded.costs
+        self._note_device(attempt, looks)
+        result = last_result(looks)
+        assert result is not None, "the first look was answered"
+        costs.note_sent(planned.id, sum(look.reply.sent_bytes for look in looks), len(looks))
+        top = self._loaded.name_top(result.labels, result.scores)
+        parts = _parts(attempt, looks, local_s=local_s)
+        return self._made(attempt, where="cluster", top=top, parts=parts, looks=looks)
+
+    def _by_device(
+        self, attempt: _Attempt, local: LocalAnswer, looks: tuple[Look, ...], *, fallback: str, local_s: float
+    ) -> FrameAnswer:
+        self._note_device(attempt, looks)
+        top = self._loaded.name_top(local.labels, local.scores)
+        parts = _parts(attempt, looks, local_s=local_s)
+        return self._made(attempt, where="device", top=top, parts=parts, fallback=fallback, looks=looks)
+
+    def _note_device(self, attempt: _Attempt, looks: tuple[Look, ...]) -> None:
+        if looks and not any(look.encoded.warm_s for look in looks):
+            self._loaded.costs.note_device(attempt.planned.id, sum(look.device_s for look in looks))
+
+    async def _first_look(self, attempt: _Attempt) -> Look:
+        head, planned = self._loaded.head, attempt.planned
+        encoded = await self._work(lambda: head.encode(planned, attempt.due.pixels))
+        return await self._look(attempt, encoded)
 
     async def _look(self, attempt: _Attempt, encoded: Encoded, *, silent_since_s: float | None = None) -> Look:
         sending_s = time.perf_counter()
@@ -110,7 +157,7 @@ class Answerer:
             attempt.planned.id,
             attempt.due.frame_id,
             encoded.bitstream,
-            until_s=self._until_s(attempt),
+            until_s=attempt.patience.until_s,
             silent_since_s=silent_since_s,
         )
         return Look(encoded, reply, time.perf_counter() - sending_s)
@@ -123,20 +170,8 @@ class Answerer:
         if not leaves_doubt(reply.result, planned.refinements[len(looks) - 1]):
             return False
         # It takes about as long as the last one: the round trip and the queue are most of it.
-        left_s = self._until_s(attempt) - time.monotonic()
+        left_s = attempt.patience.until_s - time.monotonic()
         return not self._transport.down.is_set() and left_s >= looks[-1].exchange_s
-
-    async def _fall_back(self, attempt: _Attempt, looks: tuple[Look, ...]) -> FrameAnswer:
-        begun_s = time.perf_counter()
-        local = await self._local(attempt)
-        return self._made(
-            attempt,
-            where="device",
-            top=self._loaded.name_top(local.labels, local.scores),
-            parts=_parts(attempt, looks, local_s=time.perf_counter() - begun_s),
-            fallback=next((look.reply.fallback for look in looks if isinstance(look.reply, NoReply)), None),
-            looks=looks,
-        )
 
     async def _alone(self, attempt: _Attempt) -> FrameAnswer:
         local = await self._local(attempt)
@@ -167,6 +202,8 @@ class Answerer:
     ) -> FrameAnswer:
         unix_s, now_s = time.time(), time.monotonic()
         latency_s = now_s - attempt.due.due_s
+        moved_bytes = sum(look.reply.sent_bytes + look.reply.received_bytes for look in looks)
+        energy_j = self._spend(parts, moved_bytes)
         return FrameAnswer(
             frame=attempt.due.frame_id,
             unix_s=unix_s,
@@ -181,38 +218,38 @@ class Answerer:
             predicted=attempt.decision.prediction,
             sent_bytes=sum(look.reply.sent_bytes for look in looks),
             looks=len(looks),
+            look_bytes=tuple(look.reply.sent_bytes for look in looks),
+            moved_bytes=moved_bytes,
+            energy_j=energy_j,
+            in_time=latency_s <= self._decider.rules.constraints.deadline_s,
+            broken=attempt.decision.broken,
             bandwidth_bytes_s=self._transport.link.bandwidth_bytes_s,
-            slowdown=self._slowdown,
+            emulated=self._loaded.emulated,
             overhead_s=attempt.plan_s + sum(look.message_s for look in looks),
             reasons=attempt.decision.reasons,
         )
 
-    def _until_s(self, attempt: _Attempt) -> float:
-        return attempt.begun_s + self._deadline_s
-
-    def _snapshot(self) -> Snapshot:
-        link = None if self._transport.down.is_set() else self._transport.link.view()
-        candidates = tuple(self._candidate(option) for option in self._loaded.bundle.manifest.options)
-        return Snapshot(candidates, link, self._policy)
-
-    def _candidate(self, option: Option) -> Candidate:
-        load = self._transport.loads.get(option.point)
-        costs = self._loaded.costs
-        return Candidate(
-            option_id=option.id,
-            point=option.point,
-            rate=option.rate,
-            sends=option.coder != "none",
-            device_s=costs.device_s(option.id),
-            bytes_mean=costs.sent_bytes(option.id),
-            looks=costs.looks(option.id),
-            cluster_s=FIRST_CLUSTER_S if load is None else load.service_s + load.queue_s,
-            served=self._transport.is_served(option.point),
-            drop=option.measured.top1_drop,
-        )
+    def _spend(self, parts: Parts, moved_bytes: int) -> float:
+        """Give the joules of a frame, and take frame and probes since the last one out of what is allowed."""
+        transfer_s = moved_bytes * self._transport.link.view(time.monotonic()).s_per_byte
+        energy_j = self._decider.energy.frame_j(parts.device + parts.code + parts.local, moved_bytes, transfer_s)
+        probed = self._transport.probe_bytes - self._probe_bytes
+        self._probe_bytes += probed
+        self._decider.spend(moved_bytes + probed, energy_j)
+        return energy_j
 
     async def _work(self, job: Callable[[], Made]) -> Made:
-        return await asyncio.get_running_loop().run_in_executor(self._worker, job)
+        return await asyncio.get_running_loop().run_in_executor(self._worker, self._metered, job)
+
+    def _metered(self, job: Callable[[], Made]) -> Made:
+        made = job()
+        if self._meter is not None:
+            self._meter.note_busy(time.monotonic())
+        return made
+
+
+def _is_answered(first: asyncio.Task[Look]) -> bool:
+    return first.done() and isinstance(first.result().reply, Reply)
 
 
 def _parts(attempt: _Attempt, looks: tuple[Look, ...], *, local_s: float = 0.0) -> Parts:

@@ -57,7 +57,7 @@ class HeadRuntime:
 
     def __init__(self, bundle: Bundle, *, threads: int, slowdown: float = 1.0, optimised: Path | None = None) -> None:
         self.bundle = bundle
-        self.local = _local_option(bundle)
+        self.local = local_option(bundle)
         self.profile_s: Mapping[OptionId, float] = {}
         self._slowdown = slowdown
         self._ready: set[OptionId] = set()
@@ -149,7 +149,8 @@ def _coded(option: Option, encode: Callable[[], bytes]) -> bytes:
         ) from error
 
 
-def _local_option(bundle: Bundle) -> Option:
+def local_option(bundle: Bundle) -> Option:
+    """Give the option that answers without the cluster; raises BundleError if there is none."""
     for option in bundle.manifest.options:
         if option.coder == "none":
             return option

@@ -3,7 +3,7 @@
 import logging
 import signal
 import sys
-from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import NoReturn
 
@@ -11,7 +11,11 @@ import click
 import structlog
 
 from device_agent.addresses import parse_server
-from device_agent.planner import parse_policy
+from device_agent.emulation import Emulation
+from device_agent.energy import energy_of
+from device_agent.link_estimate import LinkKind
+from device_agent.policy import parse_policy
+from device_agent.rules import Constraints, Rules, parse_goal
 from device_agent.settings import AgentSettings, default_cache, default_device_id
 from wire.errors import IsthmusError
 from wire.ids import DeviceId
@@ -27,15 +31,44 @@ INTERRUPTED = 130
     help="A video file, a camera index, an rtsp:// address, or a folder of pictures.",
 )
 @click.option("--fps", default=10.0, help="Frames a second; 0 for as fast as answers come.")
-@click.option("--policy", default="auto", help="auto, fixed:POINT, fixed:POINT/RATE, device-only or cluster-only.")
+@click.option("--live", is_flag=True, help="Play a file as a camera would: skip what a newer frame has overtaken.")
+@click.option(
+    "--policy",
+    default="auto",
+    help="auto, fixed:POINT, fixed:POINT/RATE, device-only, cluster-only; as papers do: deepcod, jalad, neurosurgeon.",
+)
+@click.option(
+    "--objective",
+    default="latency",
+    help="latency, energy, bytes, or weights: latency=1,energy=0.5,bytes=0.01 (per s, J, kB).",
+)
 @click.option("--max-drop", default=100.0, help="Points of accuracy that the choice may lose at most, beside no split.")
+@click.option("--deadline-ms", default=300.0, help="From when a frame is due; the device answers alone in time for it.")
+@click.option("--max-energy-mj", type=float, help="Of the device for one frame.")
+@click.option("--max-cluster-ms", type=float, help="Of the cluster's time for one frame.")
+@click.option("--max-joules-per-hour", type=float, help="A battery budget over time.")
+@click.option("--max-mb-per-hour", type=float, help="What a metered link may carry, both ways.")
+@click.option(
+    "--calm/--no-calm",
+    default=True,
+    help="Keep an option that is nearly best, and move by chance when the cluster's load alone asks for it.",
+)
+@click.option(
+    "--link-estimate",
+    type=click.Choice(["kalman", "harmonic", "last"]),
+    help="How the link is estimated.  [default: the policy's own, or kalman]",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON line a frame.")
 @click.option("--frames", type=int, help="End after so many frames; a shorter clip is played again.")
 @click.option("--loop", is_flag=True, help="Play a clip or a folder again and again.")
-@click.option("--deadline-ms", default=300.0, help="How long to wait for the cluster with one frame.")
 @click.option("--device-id", default=default_device_id, help="The name that the cluster sees.")
 @click.option("--cache", type=click.Path(path_type=Path), default=default_cache, help="Where bundles are kept.")
+@click.option("--device-profile", help="Emulate a known device, such as raspberry-pi-4b; its power figures too.")
 @click.option("--device-slowdown", default=1.0, help="Emulate a device that is slower by this factor.")
+@click.option("--device-power-w", type=float, help="Of the processor at work, over idle.  [default: the profile's]")
+@click.option(
+    "--radio", type=click.Choice(["3g", "4g", "wifi", "none"]), default="none", help="The radio whose energy counts."
+)
 @click.option("--threads", default=1, help="Cores that a graph may take.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the JSON lines to this file too.")
 @click.option("--verbose", is_flag=True, help="Log more than warnings, to stderr.")
@@ -44,34 +77,56 @@ def command(
     server: str,
     source: str,
     fps: float,
+    live: bool,
     policy: str,
+    objective: str,
     max_drop: float,
+    deadline_ms: float,
+    max_energy_mj: float | None,
+    max_cluster_ms: float | None,
+    max_joules_per_hour: float | None,
+    max_mb_per_hour: float | None,
+    calm: bool,
+    link_estimate: LinkKind | None,
     as_json: bool,
     frames: int | None,
     loop: bool,
-    deadline_ms: float,
     device_id: str,
     cache: Path,
+    device_profile: str | None,
     device_slowdown: float,
+    device_power_w: float | None,
+    radio: str,
     threads: int,
     out: Path | None,
     verbose: bool,
 ) -> None:
     """Answer the frames of a source, with a cluster as far as link and load allow, and alone otherwise."""
     _log_to_stderr(logging.INFO if verbose else logging.WARNING)
+    constraints = Constraints(
+        most_drop=max_drop / 100,
+        deadline_s=deadline_ms * 1e-3,
+        most_energy_j=_most(max_energy_mj, 1e-3),
+        most_cluster_s=_most(max_cluster_ms, 1e-3),
+        joules_per_hour=_most(max_joules_per_hour, 1.0),
+        bytes_per_hour=_most(max_mb_per_hour, 1e6),
+    )
+    rules = Rules(policy=parse_policy(policy), goal=parse_goal(objective), constraints=constraints, calm=calm)
     settings = AgentSettings(
         server=parse_server(server),
         source=source,
         cache=cache,
         device_id=DeviceId(device_id),
-        policy=replace(parse_policy(policy), most_drop=max_drop / 100),
+        rules=rules,
+        link=link_estimate or rules.policy.link_estimate,
+        energy=energy_of(device_profile, radio, device_power_w),
+        emulation=Emulation(device_profile, device_slowdown),
+        live=live,
         report="json" if as_json else "table" if sys.stdout.isatty() else "lines",
         out=out,
         fps=fps,
         frames=frames,
         loop=loop,
-        deadline_s=deadline_ms / 1e3,
-        slowdown=device_slowdown,
         threads=threads,
     )
     # Here, so that --help need not wait for numpy.
@@ -80,6 +135,10 @@ def command(
 
     keep_one_arena()
     run_session(settings)
+
+
+def _most(limit: float | None, unit: float) -> float:
+    return inf if limit is None else limit * unit
 
 
 def main() -> NoReturn:

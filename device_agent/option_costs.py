@@ -3,57 +3,73 @@
 from collections.abc import Mapping
 from typing import Final
 
+import numpy as np
+
+from device_agent.option_table import Floats
 from wire.ids import OptionId
 from wire.manifest import Option
 
 WEIGHT: Final = 0.2
-"""Weight of the newest sample in the moving means."""
+"""Weight of the newest sample in what moves fast: the device's load, and an option's bytes."""
+OWN_WEIGHT: Final = 0.05
+"""Of an option's own deviation from its profile, which should not take up what the device's load does."""
 OUTLIER: Final = 3.0
-"""A sample counts as at most this many times the mean: one stall must not banish an option for good."""
+"""A sample counts as at most this many times what was expected: one stall must not banish an option for good."""
 LOOKS_WEIGHT: Final = 0.05
 """The same for the number of looks: a frame has one or two or three, so a mean of few frames would jump about."""
 MESSAGE_BYTES: Final = 90
 """What a ``Frame`` adds to its bitstream on the link, WebSocket and TCP headers included."""
+REPLY_BYTES: Final = 400
+"""What a ``Result`` takes on the link."""
 
 
 class OptionCosts:
-    """Exponentially weighted means, begun from the device profile and from the bundle's own measurements."""
+    """Columns over the options of a bundle, begun from the device profile and the bundle's own measurements.
+
+    Device times are profile × ``k_mobile`` × a factor of the option's own. ``k_mobile`` is what every run says of the
+    whole device: throttled, or busy with other work (BottleNet's K_mobile). A slow frame at one point warns of all.
+    """
 
     def __init__(self, options: tuple[Option, ...], device_s: Mapping[OptionId, float]) -> None:
-        self._device_s = {option.id: device_s.get(option.id, 0.0) for option in options}
-        self._looks = {option.id: 0.0 if option.coder == "none" else option.measured.looks_mean for option in options}
-        self._sent_bytes = {
-            option.id: option.measured.bytes_mean + self._looks[option.id] * MESSAGE_BYTES
-            if option.coder != "none"
-            else 0.0
-            for option in options
-        }
+        self._row = {option.id: row for row, option in enumerate(options)}
+        sends = np.array([option.coder != "none" for option in options])
+        self._profile_s: Floats = np.array([device_s.get(option.id, 0.0) for option in options], float)
+        self._own: Floats = np.ones(len(options))
+        self.k_mobile = 1.0
+        self.looks: Floats = np.where(sends, [option.measured.looks_mean for option in options], 0.0)
+        """The mean number of a frame's messages."""
+        means = np.array([option.measured.bytes_mean for option in options], float)
+        self._sent_bytes: Floats = np.where(sends, means + self.looks * MESSAGE_BYTES, 0.0)
 
-    def device_s(self, option_id: OptionId) -> float:
-        """Give the mean seconds of head and entropy coder (of the whole network for ``output``)."""
-        return self._device_s[option_id]
+    @property
+    def device_s(self) -> Floats:
+        """The seconds of head and entropy coder, or of the whole network."""
+        return self._profile_s * (self._own * self.k_mobile)
 
-    def sent_bytes(self, option_id: OptionId) -> float:
-        """Give the mean bytes of a frame's messages; 0 for the option that sends nothing."""
-        return self._sent_bytes[option_id]
+    @property
+    def moved_bytes(self) -> Floats:
+        """The mean bytes of a frame's messages, both ways."""
+        return self._sent_bytes + self.looks * REPLY_BYTES
 
-    def looks(self, option_id: OptionId) -> float:
-        """Give the mean number of a frame's messages; 0 for the option that sends nothing."""
-        return self._looks[option_id]
+    def row(self, option_id: OptionId) -> int:
+        """Give the row of an option."""
+        return self._row[option_id]
 
     def note_device(self, option_id: OptionId, device_s: float) -> None:
         """Take the seconds that one warm run took."""
-        _blend(self._device_s, option_id, device_s)
+        row = self._row[option_id]
+        profile_s = self._profile_s[row]
+        if profile_s <= 0:
+            self._profile_s[row] = device_s / self.k_mobile
+            return
+        ratio = min(device_s / (profile_s * self._own[row] * self.k_mobile), OUTLIER)
+        self.k_mobile *= 1 + WEIGHT * (ratio - 1)
+        self._own[row] *= 1 + OWN_WEIGHT * (ratio - 1)
 
     def note_sent(self, option_id: OptionId, sent_bytes: int, looks: int) -> None:
         """Take the bytes and the number of one frame's messages."""
-        _blend(self._sent_bytes, option_id, float(sent_bytes))
-        self._looks[option_id] += LOOKS_WEIGHT * (looks - self._looks[option_id])
-
-
-def _blend(means: dict[OptionId, float], option_id: OptionId, sample: float) -> None:
-    mean = means[option_id]
-    if mean <= 0:
-        means[option_id] = sample
-        return
-    means[option_id] = mean + WEIGHT * (min(sample, OUTLIER * mean) - mean)
+        row = self._row[option_id]
+        mean = self._sent_bytes[row]
+        counted = min(float(sent_bytes), OUTLIER * mean) if mean > 0 else float(sent_bytes)
+        self._sent_bytes[row] += (WEIGHT if mean > 0 else 1.0) * (counted - mean)
+        self.looks[row] += LOOKS_WEIGHT * (looks - self.looks[row])

@@ -1,85 +1,94 @@
 """The planner: a pure function from what is known now to the option for the next frame.
 
-Owns the policy, the snapshot and the decision; reads no clock and does no I/O.
+Owns the snapshot, the decision and the choice; reads no clock, draws no random number and does no I/O. Some columns of
+numpy, and no object for an option: it is asked for every frame.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Literal
+from math import inf
+from typing import Final
 
-from wire.errors import SettingError, UnknownPoint
-from wire.ids import OptionId, PointName
+import numpy as np
 
-INPUT_POINT: Final = PointName("input")
+from device_agent.energy import EnergyModel
+from device_agent.link_estimate import LinkView
+from device_agent.option_table import Flags, Floats, OptionTable
+from device_agent.rules import Goal
+from wire.ids import OptionId
 
-PolicyKind = Literal["auto", "fixed", "device-only", "cluster-only"]
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """Which options the planner may choose from; ``point`` and ``rate`` belong to ``fixed`` alone.
-
-    ``most_drop`` is the share of right answers that may be lost beside the unsplit backbone (JALAD's Δα); it bounds the
-    choice, and so not an option that is named with its rate.
-    """
-
-    kind: PolicyKind
-    point: PointName | None = None
-    rate: str | None = None
-    most_drop: float = 1.0
-
-    def __str__(self) -> str:
-        if self.kind != "fixed":
-            return self.kind
-        return f"fixed:{self.point}" + (f"/{self.rate}" if self.rate else "")
+CAUTION: Final = 1.64
+"""Standard deviations of the link that a deadline has to bear: with them 95 % of normal transfers are in time."""
+MARGIN: Final = 0.03
+"""An option has to be better by so much of the cost of the one that is held, or it is not worth a move."""
+MOVE_PRICE_S: Final = 0.001
+"""And by so much latency more, for what is cold after a move: caches, tables, a stream."""
+LEAST_CHANCE: Final = 0.1
+"""Of a move that the cluster's load alone asks for, at each frame."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """One option as it looks now: seconds and bytes a frame; ``served`` is false where the cluster cannot.
+@dataclass(frozen=True, slots=True, eq=False)
+class Estimates:
+    """What every option costs as it looks now; row i of each column is the option of the table's row i."""
 
-    ``device_s`` covers head and entropy coding. The option that runs the whole network on the device
-    has ``sends`` false, and neither bytes nor cluster time. ``looks`` is the expected number of exchanges:
-    more than 1 where an uncertain answer is asked again. ``bytes_mean`` is of all of them, and ``cluster_s`` of one.
-    """
-
-    option_id: OptionId
-    point: PointName
-    rate: str
-    sends: bool
-    device_s: float
-    bytes_mean: float
-    cluster_s: float
-    looks: float = 1.0
-    served: bool = True
-    drop: float = 0.0
-    """Of top-1 accuracy, as a share, beside the unsplit backbone."""
-
-
-@dataclass(frozen=True, slots=True)
-class LinkView:
-    """What is known about a link that is up: bytes/s, and the seconds that a message of no bytes takes."""
-
-    bandwidth_bytes_s: float
-    base_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """All that the planner looks at; ``link`` is None while the link is down."""
-
-    candidates: tuple[Candidate, ...]
+    device_s: Floats
+    """Of head and entropy coder; of the whole network for the option that sends nothing."""
+    moved_bytes: Floats
+    """Both ways, of all of a frame's messages."""
+    looks: Floats
+    """The expected number of exchanges: more than 1 where an uncertain answer is asked again."""
+    cluster_s: Floats
+    """Of one exchange, with the queue."""
+    served: Flags
+    """Whether the cluster answers at the option's point; the option that sends nothing always is."""
     link: LinkView | None
-    policy: Policy
+    """None while the link is down."""
+    energy: EnergyModel
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What this frame may cost at most, now: the constraints, and what is left of the allowances."""
+
+    drop: float = 1.0
+    latency_s: float = inf
+    energy_j: float = inf
+    cluster_s: float = inf
+    bytes: float = inf
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """All that the planner looks at.
+
+    ``held`` is the row of the option of the frame before, if there was one, and ``draw`` a random number of [0, 1) for
+    moves that are made by chance. ``calm`` turns hysteresis and chance on.
+    """
+
+    table: OptionTable
+    estimates: Estimates
+    allowed: Flags
+    chooses: bool
+    """Whether the policy leaves out what is not served, or insists."""
+    goal: Goal
+    limits: Limits
+    due_s: float
+    now_s: float
+    held: int | None = None
+    draw: float = 0.0
+    calm: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """Predicted seconds of one frame, part by part."""
+    """Predicted seconds of one frame, part by part, with the device's joules and the bytes both ways."""
 
     device_s: float
     link_s: float
     cluster_s: float
+    energy_j: float = 0.0
+    bytes: float = 0.0
+    link_sd_s: float = 0.0
+    """Standard deviation of ``link_s``, by what is known of the link."""
 
     @property
     def total_s(self) -> float:
@@ -89,110 +98,181 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The option chosen, what is expected of it, and why; ``link_down`` if the policy had to give way."""
+    """The option chosen, what is expected of it, and why; ``link_down`` if the policy had to give way.
+
+    ``broken`` names the constraints that it does not keep, since none of the options keeps them all.
+    """
 
     option_id: OptionId
     prediction: Prediction
     reasons: tuple[str, ...]
     link_down: bool = False
+    broken: tuple[str, ...] = ()
 
 
-def parse_policy(text: str) -> Policy:
-    """Read auto, device-only, cluster-only, fixed:POINT or fixed:POINT/RATE; raises SettingError."""
-    match text:
-        case "auto" | "device-only" | "cluster-only":
-            return Policy(text)
-    kind, _, rest = text.partition(":")
-    point, slash, rate = rest.partition("/")
-    if kind != "fixed" or not point or (slash and not rate):
-        raise SettingError(
-            f"there is no policy {text!r}",
-            mend="use auto, device-only, cluster-only, fixed:POINT or fixed:POINT/RATE",
+@dataclass(frozen=True, slots=True, eq=False)
+class Costs:
+    """The predicted cost of every option: device + link + cluster, as DeepCOD's equation 14 has it.
+
+    DeepCOD takes bytes / bandwidth for the link; we add the round trip of an exchange of no bytes, which for codes of a
+    few hundred bytes is most of the time on the link. Every further look costs that round trip and the time on the
+    cluster once more. Energy is that of the processor and of the radio (Huang et al., MobiSys 2012).
+    """
+
+    link_s: Floats
+    link_sd_s: Floats
+    cluster_s: Floats
+    total_s: Floats
+    energy_j: Floats
+    moved_bytes: Floats
+
+    @classmethod
+    def of(cls, estimates: Estimates) -> "Costs":
+        """Predict every option on a link that is up, or as if it were where it is down."""
+        link = estimates.link or LinkView(0.0, 0.0)
+        looks, moved = estimates.looks, estimates.moved_bytes
+        transfer_s = moved * link.s_per_byte
+        link_s = looks * link.base_s + transfer_s
+        cluster_s = looks * estimates.cluster_s
+        variance = (looks * link.base_sd_s) ** 2 + (moved * link.s_per_byte_sd) ** 2
+        return cls(
+            link_s=link_s,
+            link_sd_s=np.sqrt(variance),
+            cluster_s=cluster_s,
+            total_s=estimates.device_s + link_s + cluster_s,
+            energy_j=estimates.energy.frame_j(estimates.device_s, moved, transfer_s),
+            moved_bytes=moved,
         )
-    return Policy("fixed", PointName(point), rate or None)
 
-
-def check_policy(policy: Policy, choices: Iterable[tuple[PointName, str]]) -> None:
-    """Refuse a policy that leaves nothing to choose from; ``choices`` are the (point, rate) of a bundle.
-
-    Raises UnknownPoint, which lists what there is.
-    """
-    known = list(choices)
-    point = INPUT_POINT if policy.kind == "cluster-only" else policy.point
-    if point is None:
-        return
-    rates = [rate for name, rate in known if name == point]
-    if not rates:
-        points = ", ".join(dict.fromkeys(name for name, _ in known))
-        raise UnknownPoint(f"the bundle has no partition point {point!r}", mend=f"choose one of {points}")
-    if policy.rate is not None and policy.rate not in rates:
-        raise UnknownPoint(f"the point {point!r} has no rate {policy.rate!r}", mend=f"choose one of {', '.join(rates)}")
-
-
-def predict(candidate: Candidate, link: LinkView | None) -> Prediction:
-    """Predict one option: device + link + cluster, as DeepCOD's equation 14 has it.
-
-    DeepCOD takes bytes / bandwidth for the link; we add ``base_s``, the round trip of a message of no
-    bytes, which for codes of a few hundred bytes is most of the time on the link. Every further look costs
-    that round trip and the time on the cluster once more.
-    """
-    if not candidate.sends or link is None:
-        return Prediction(candidate.device_s, 0.0, 0.0)
-    link_s = candidate.looks * link.base_s + candidate.bytes_mean / link.bandwidth_bytes_s
-    return Prediction(candidate.device_s, link_s, candidate.looks * candidate.cluster_s)
+    def at(self, row: int, estimates: Estimates) -> Prediction:
+        """Give the prediction of one option."""
+        return Prediction(
+            device_s=float(estimates.device_s[row]),
+            link_s=float(self.link_s[row]),
+            cluster_s=float(self.cluster_s[row]),
+            energy_j=float(self.energy_j[row]),
+            bytes=float(self.moved_bytes[row]),
+            link_sd_s=float(self.link_sd_s[row]),
+        )
 
 
 def plan(snapshot: Snapshot) -> Decision:
-    """Choose the option of the least predicted time among those that policy, link and cluster allow.
+    """Choose the option that costs least of those within the limits, and keep the one that is held if it is near.
 
-    There must be a candidate that does not send: it is what remains when the link is down.
+    Where none is within the limits, it is the one that is least over them, by the sum of the shares.
     """
-    local = next(candidate for candidate in snapshot.candidates if not candidate.sends)
-    allowed = _allowed(snapshot, local)
-    if snapshot.link is None:
-        reasons = ("the link is down",) if any(c.sends for c in allowed) else (f"policy {snapshot.policy}",)
-        return Decision(local.option_id, predict(local, None), reasons, len(allowed) != 1 or allowed[0].sends)
-    predicted = [(predict(candidate, snapshot.link), candidate) for candidate in allowed]
-    prediction, best = min(predicted, key=lambda pair: (pair[0].total_s, pair[1].option_id))
-    return Decision(best.option_id, prediction, _reasons(snapshot, best, predicted))
+    table, estimates = snapshot.table, snapshot.estimates
+    costs = Costs.of(estimates)
+    allowed = snapshot.allowed & estimates.served if snapshot.chooses else snapshot.allowed
+    if estimates.link is None:
+        return _alone(snapshot, costs, allowed)
+    if not allowed.any():
+        allowed = ~table.sends
+    score = _score(costs, snapshot.goal)
+    over = _over(snapshot, costs)
+    within = allowed & (over <= 0)
+    broken: tuple[str, ...] = ()
+    if within.any():
+        best = int(np.where(within, score, inf).argmin())
+        row = _kept(snapshot, costs, score, within, best) if snapshot.calm else best
+    else:
+        least = np.where(allowed, over, inf)
+        row = int(np.where(least <= least.min() * (1 + 1e-9), score, inf).argmin())
+        broken = _broken(snapshot, costs, row)
+    reasons = _reasons(snapshot, score, allowed, within, row, broken)
+    return Decision(table.ids[row], costs.at(row, estimates), reasons, broken=broken)
 
 
-def _allowed(snapshot: Snapshot, local: Candidate) -> list[Candidate]:
-    policy = snapshot.policy
-    match policy.kind:
-        case "device-only":
-            return [local]
-        case "cluster-only":
-            return [c for c in snapshot.candidates if c.point == INPUT_POINT]
-        case "fixed":
-            at_point = [c for c in snapshot.candidates if c.point == policy.point]
-            if policy.rate is not None:
-                return [c for c in at_point if c.rate == policy.rate]
-            return _accurate(at_point, policy.most_drop)
-        case "auto":
-            return _accurate([c for c in snapshot.candidates if c.served or not c.sends], policy.most_drop)
+def _alone(snapshot: Snapshot, costs: Costs, allowed: Flags) -> Decision:
+    table = snapshot.table
+    row = table.local
+    gave_way = bool((allowed & table.sends).any())
+    broken = _broken(snapshot, costs, row)
+    return Decision(
+        table.ids[row],
+        costs.at(row, snapshot.estimates),
+        ("the link is down",) if gave_way else ("nothing is to be sent",),
+        link_down=gave_way,
+        broken=broken,
+    )
 
 
-def _accurate(candidates: list[Candidate], most_drop: float) -> list[Candidate]:
-    """Keep those that lose no more than that, or else those that lose least."""
-    bound = max(most_drop, min(candidate.drop for candidate in candidates))
-    return [candidate for candidate in candidates if candidate.drop <= bound]
+def _score(costs: Costs, goal: Goal) -> Floats:
+    score = goal.latency * costs.total_s
+    if goal.energy:
+        score = score + goal.energy * costs.energy_j
+    if goal.bytes:
+        score = score + goal.bytes * 1e-3 * costs.moved_bytes
+    return score
 
 
-def _reasons(snapshot: Snapshot, best: Candidate, predicted: list[tuple[Prediction, Candidate]]) -> tuple[str, ...]:
-    reasons = [f"policy {snapshot.policy}"]
-    others = [(p.total_s, c) for p, c in predicted if c is not best]
-    if others:
-        next_s, second = min(others, key=lambda pair: (pair[0], pair[1].option_id))
-        reasons.append(f"least of {len(predicted)}; next {second.point}/{second.rate} {next_s * 1e3:.1f} ms")
-    most_drop = snapshot.policy.most_drop
-    if best.drop > most_drop:
-        reasons.append(f"loses {best.drop:.1%}: none of these is within {most_drop:.1%}")
-    if snapshot.policy.kind == "auto":
-        unserved = sum(candidate.sends and not candidate.served for candidate in snapshot.candidates)
-        too_lossy = len(snapshot.candidates) - len(predicted) - unserved
-        if unserved:
-            reasons.append(f"{unserved} not served now")
-        if too_lossy:
-            reasons.append(f"{too_lossy} lose more than {most_drop:.1%}")
+def _measures(snapshot: Snapshot, costs: Costs) -> tuple[tuple[str, Floats, float], ...]:
+    """Give what is limited, with its values and its limit; only what has a limit."""
+    limits = snapshot.limits
+    left_s = limits.latency_s - (snapshot.now_s - snapshot.due_s)
+    every = (
+        ("drop", snapshot.table.drop, limits.drop if limits.drop < 1 else inf),
+        ("deadline", costs.total_s + CAUTION * costs.link_sd_s, left_s),
+        ("energy", costs.energy_j, limits.energy_j),
+        ("cluster time", costs.cluster_s, limits.cluster_s),
+        ("bytes", costs.moved_bytes, limits.bytes),
+    )
+    return tuple((name, values, limit) for name, values, limit in every if limit < inf)
+
+
+def _over(snapshot: Snapshot, costs: Costs) -> Floats:
+    """Sum up by how much each option is over the limits, each excess as a share of the limit; 0 within them all."""
+    over: Floats = np.zeros(len(snapshot.table.ids))
+    for name, values, limit in _measures(snapshot, costs):
+        over += np.maximum(values - limit, 0.0) / max(limit, _LEAST_SHARE[name])
+    return over
+
+
+_LEAST_SHARE: Final = {"drop": 1e-3, "deadline": 1e-3, "energy": 1e-3, "cluster time": 1e-3, "bytes": 100.0}
+"""What stands in for a limit of nothing, or for an allowance that is overdrawn, where there is no share."""
+
+
+def _broken(snapshot: Snapshot, costs: Costs, row: int) -> tuple[str, ...]:
+    return tuple(name for name, values, limit in _measures(snapshot, costs) if values[row] > limit)
+
+
+def _kept(snapshot: Snapshot, costs: Costs, score: Floats, within: Flags, best: int) -> int:
+    """Hold on to the option of the frame before, unless another is better by enough, and chance has it.
+
+    A crowd that follows one published number moves all at once, and makes the number swing. What the device's own link
+    and processor say is its own alone: a move is made with the chance that is their part of the gain, so at once where
+    the cluster has nothing to do with it, and now and then where its load is the only reason.
+    """
+    held = snapshot.held
+    if held is None or held == best or not within[held]:
+        return best
+    gain = score[held] - score[best]
+    if gain <= MARGIN * score[held] + snapshot.goal.latency * MOVE_PRICE_S:
+        return held
+    from_cluster = snapshot.goal.latency * (costs.cluster_s[held] - costs.cluster_s[best])
+    own = (gain - from_cluster) / gain
+    return best if snapshot.draw < max(own, LEAST_CHANCE) else held
+
+
+def _reasons(
+    snapshot: Snapshot, score: Floats, allowed: Flags, within: Flags, row: int, broken: tuple[str, ...]
+) -> tuple[str, ...]:
+    table = snapshot.table
+    candidates = within if not broken else allowed
+    count = int(candidates.sum())
+    reasons = []
+    if broken:
+        reasons.append(f"none keeps all limits; least over: {', '.join(broken)}")
+    if count > 1:
+        others = np.where(candidates, score, inf)
+        others[row] = inf
+        second = int(others.argmin())
+        verb = "held, though better" if others[second] < score[row] and not broken else "next"
+        reasons.append(f"one of {count}; {verb} {table.names[second]} by {abs(others[second] - score[row]) * 1e3:.1f}")
+    left_out = int(allowed.sum()) - count
+    if left_out:
+        reasons.append(f"{left_out} over a limit")
+    unserved = int((snapshot.allowed & ~snapshot.estimates.served).sum()) if snapshot.chooses else 0
+    if unserved:
+        reasons.append(f"{unserved} not served now")
     return tuple(reasons)

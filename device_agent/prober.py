@@ -9,7 +9,7 @@ import time
 from typing import Final
 
 from device_agent.cluster_info import Fetch, fetch_loads
-from device_agent.stream import PointStream
+from device_agent.stream import TRAIN_BYTES, PointStream
 from device_agent.transport import Transport
 from wire.errors import IsthmusError
 from wire.ids import PointName
@@ -17,7 +17,8 @@ from wire.ids import PointName
 PROBE_EVERY_S: Final = 0.5
 PROBE_TIMEOUT_S: Final = 1.0
 PING_EVERY_S: Final = 2.0
-LOADS_EVERY_S: Final = 5.0
+LOADS_EVERY_S: Final = 2.0
+LOADS_AT_LEAST_EVERY_S: Final = 10.0
 _PINGS_WITHOUT_ANSWER: Final = 20
 
 
@@ -37,7 +38,8 @@ async def keep_probing(transport: Transport, point: PointName) -> None:
 async def keep_pinging(transport: Transport, point: PointName) -> None:
     """While the link is up, ping the stream used last, for the base delay and to notice an outage when idle.
 
-    A stream to ``point`` is opened at once: a guessed delay must not keep the agent from ever sending.
+    A stream to ``point`` is opened at once: a guessed delay must not keep the agent from ever sending. Where the link's
+    estimate is stale, since nothing was sent for a while, a train of pings brings it up to date.
     """
     if transport.up.is_set():
         with contextlib.suppress(IsthmusError):
@@ -47,28 +49,49 @@ async def keep_pinging(transport: Transport, point: PointName) -> None:
         if transport.down.is_set():
             await transport.up.wait()
             continue
-        transport.link.note_idle()
         if not transport.streams:
             await asyncio.sleep(PROBE_TIMEOUT_S)
             continue
         begun_s = time.monotonic()
-        await _ping(transport, transport.streams[-1], measure=True)
+        stream = transport.streams[-1]
+        await _ping(transport, stream, measure=True)
+        if transport.link.wants_probe(begun_s):
+            await _send_train(transport, stream)
         await asyncio.sleep(PROBE_TIMEOUT_S)
         if transport.streams and transport.last_heard_s < begun_s:
             transport.mark_down("a ping was not answered")
 
 
 async def keep_loads(transport: Transport, fetch: Fetch) -> None:
-    """While the link is up, read the load signals of the points that no frame visits."""
+    """While the link is up, read the load signals of the points that no frame visits: seldom, while nothing queues."""
+    wait_s = LOADS_EVERY_S
     while True:
-        await asyncio.sleep(LOADS_EVERY_S)
+        await asyncio.sleep(wait_s)
         if transport.down.is_set():
             continue
         try:
-            transport.note_loads(await asyncio.to_thread(fetch_loads, fetch))
+            loads = await asyncio.to_thread(fetch_loads, fetch)
         except IsthmusError:
             # The next results and the next round tell the same.
             continue
+        transport.cluster.note_loads(loads, now_s=time.monotonic())
+        busy = any(load.queue_s > load.service_s for load in loads)
+        wait_s = LOADS_EVERY_S if busy else min(2 * wait_s, LOADS_AT_LEAST_EVERY_S)
+
+
+async def _send_train(transport: Transport, stream: PointStream) -> None:
+    def on_last(round_trip_s: float) -> None:
+        if round_trip_s < PROBE_TIMEOUT_S:
+            transport.link.note_transfer(TRAIN_BYTES, round_trip_s, now_s=time.monotonic())
+        else:
+            # An outage may have held it up, so all that is certain is that the link was not fast.
+            transport.link.note_late(TRAIN_BYTES, PROBE_TIMEOUT_S, now_s=time.monotonic())
+        transport.heard("pong")
+
+    transport.probe_bytes += TRAIN_BYTES
+    with contextlib.suppress(TimeoutError, IsthmusError):
+        async with asyncio.timeout(PROBE_TIMEOUT_S):
+            await stream.ping_train(on_last)
 
 
 async def _probe(transport: Transport, point: PointName) -> None:
@@ -96,7 +119,7 @@ async def _ping(transport: Transport, stream: PointStream, *, measure: bool) -> 
     def on_pong(round_trip_s: float) -> None:
         # A pong that an outage held up says nothing of the base delay.
         if measure and round_trip_s < PROBE_TIMEOUT_S:
-            transport.link.note_round_trip(round_trip_s)
+            transport.link.note_round_trip(round_trip_s, now_s=time.monotonic())
         transport.heard("pong")
 
     try:

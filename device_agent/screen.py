@@ -70,8 +70,8 @@ class TableReport:
         ]
         if self._looked_again:
             parts.append(f"{self._looked_again} looked at again")
-        if last.slowdown != 1:
-            parts.append(f"emulated_slowdown: {last.slowdown:g}")
+        if last.emulated is not None:
+            parts.append(f"emulated: {last.emulated.device or 'a device'}, {last.emulated.slowdown:.1f} times slower")
         return Text("  ·  ".join(parts), style="bold" if self._link == "up" else "bold red")
 
     def _table(self) -> Table:

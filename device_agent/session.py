@@ -10,13 +10,13 @@ from importlib import import_module
 from typing import Any
 
 from device_agent.agent import Agent, agent_version
-from device_agent.answer import slowdown_or_none
+from device_agent.answer import emulation_fields
 from device_agent.bundle_cache import BundleCache
 from device_agent.bundle_finder import BundleFinder, Found
 from device_agent.frame_feed import FrameFeed
 from device_agent.http_fetch import HttpFetch
 from device_agent.loaded_bundle import LoadedBundle
-from device_agent.planner import check_policy
+from device_agent.policy import check_policy
 from device_agent.process_facts import resident_mb
 from device_agent.reports import AllReports, JsonReport, Report, open_out, stdout_report
 from device_agent.settings import AgentSettings
@@ -42,7 +42,7 @@ def run_session(settings: AgentSettings) -> None:
         if file is not None:
             report = AllReports([report, JsonReport(file)])
         events.begin(report)
-        events.emit("agent.started", _started(settings, found))
+        events.emit("agent.started", _started(settings, found, loaded))
         _answer(settings, spec, found, Agent(settings, loaded, finder, fetch, report, events.emit), report)
 
 
@@ -79,18 +79,26 @@ def _find(finder: BundleFinder) -> Found:
 
 
 def _load(settings: AgentSettings, found: Found) -> LoadedBundle:
-    check_policy(settings.policy, [(option.point, option.rate) for option in found.bundle.manifest.options])
-    return LoadedBundle.load(found.bundle, cache=settings.cache, threads=settings.threads, slowdown=settings.slowdown)
+    check_policy(settings.rules.policy, [(option.point, option.rate) for option in found.bundle.manifest.options])
+    return LoadedBundle.load(found.bundle, cache=settings.cache, threads=settings.threads, emulation=settings.emulation)
 
 
 def _answer(settings: AgentSettings, spec: SourceSpec, found: Found, agent: Agent, report: Report) -> None:
     endless = settings.loop or settings.frames is not None
     source = open_source(spec, fps=settings.fps, endless=endless)
-    feed = FrameFeed(source.frames(found.bundle.manifest.input), live=spec.is_live, paced=settings.fps > 0)
+    frames = source.frames(found.bundle.manifest.input)
+    feed = FrameFeed(frames, live=spec.is_live, paced=settings.fps > 0, skip_late=settings.live)
     try:
         asyncio.run(_until_stopped(agent, feed, found))
     finally:
-        report.summary(agent.tally.as_plain(late_dropped=agent.late_dropped, rss_mb=resident_mb()))
+        report.summary(
+            agent.tally.as_plain(
+                late_dropped=agent.late_dropped,
+                skipped=dict(feed.skipped),
+                switches=agent.switches,
+                rss_mb=resident_mb(),
+            )
+        )
 
 
 async def _until_stopped(agent: Agent, feed: FrameFeed, found: Found) -> None:
@@ -100,17 +108,17 @@ async def _until_stopped(agent: Agent, feed: FrameFeed, found: Found) -> None:
     await agent.run(feed, found.loads, link_up=found.reached)
 
 
-def _started(settings: AgentSettings, found: Found) -> dict[str, Any]:
+def _started(settings: AgentSettings, found: Found, loaded: LoadedBundle) -> dict[str, Any]:
     return {
         "agent": agent_version(),
         "device": settings.device_id,
         "server": settings.server.http_base,
         "source": settings.source,
-        "policy": str(settings.policy),
+        "policy": str(settings.rules.policy),
         "bundle": found.bundle.digest,
         "backbone": found.bundle.manifest.backbone,
         "points": list(found.bundle.points),
-        "emulated_slowdown": slowdown_or_none(settings.slowdown),
+        **emulation_fields(loaded.emulated),
     }
 
 

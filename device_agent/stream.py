@@ -4,6 +4,7 @@ Owns the socket; decides nothing about when to open or to give up.
 """
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +25,11 @@ from wire.errors import (
 from wire.ids import PointName
 from wire.messages import MAX_MESSAGE_BYTES, Hello, Message, Reject, Welcome, error_from, pack, unpack
 
+TRAIN_PINGS: Final = 8
+_PING_BYTES: Final = 125
+"""The most that a ping may carry."""
+TRAIN_BYTES: Final = TRAIN_PINGS * (2 * _PING_BYTES + 8)
+"""What a train of pings moves, both ways, with the headers of its WebSocket frames."""
 _CLOSE_S: Final = 0.3
 _ERROR_BY_STATUS: Final[dict[int, type[IsthmusError]]] = {
     404: UnknownPoint,
@@ -35,9 +41,10 @@ _ERROR_BY_STATUS: Final[dict[int, type[IsthmusError]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message, when it came (``time.perf_counter``), and the seconds it took to unpack."""
+    """A message, its bytes, when it came (``time.perf_counter``), and the seconds it took to unpack."""
 
     message: Message
+    size_bytes: int
     at_s: float
     unpack_s: float
 
@@ -48,6 +55,7 @@ class PointStream:
     def __init__(self, connection: ClientConnection, point: PointName) -> None:
         self._connection = connection
         self.point = point
+        self.opened_s = time.monotonic()
         self.unanswered_pings = 0
         self.hello_s = 0.0
         """Round trip of the greeting, in seconds: the first thing known of the base delay."""
@@ -96,9 +104,19 @@ class PointStream:
         if isinstance(data, str):
             raise MalformedMessage("a stream carries binary messages only, and this is text")
         message = unpack(data)
-        return Received(message, at_s, time.perf_counter() - at_s)
+        return Received(message, len(data), at_s, time.perf_counter() - at_s)
 
-    async def ping(self, on_pong: Callable[[float], None]) -> None:
+    async def ping_train(self, on_last: Callable[[float], None]) -> None:
+        """Send some pings that are as long as can be; ``on_last`` hears when the last one's pong has come, in seconds.
+
+        That says how fast the link is without a word that the replica has to know. Raises as ``ping`` does.
+        """
+        begun_s = time.perf_counter()
+        for _ in range(TRAIN_PINGS - 1):
+            await self.ping(lambda _round_trip_s: None, os.urandom(_PING_BYTES))
+        await self.ping(lambda _round_trip_s: on_last(time.perf_counter() - begun_s), os.urandom(_PING_BYTES))
+
+    async def ping(self, on_pong: Callable[[float], None], data: bytes | None = None) -> None:
         """Send a ping; ``on_pong`` hears its round trip in seconds, whenever the pong comes.
 
         Raises ClusterUnreachable if the stream was cut.
@@ -106,7 +124,7 @@ class PointStream:
         begun_s = time.perf_counter()
         try:
             # A future, as its documentation says; its type says less.
-            pong = asyncio.ensure_future(await self._connection.ping())
+            pong = asyncio.ensure_future(await self._connection.ping(data))
         except (ConnectionClosed, OSError) as error:
             raise _cut(self.point, error) from error
         self.unanswered_pings += 1

@@ -8,24 +8,26 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
 
 from device_agent.addresses import ServerAddress
-from device_agent.link import LinkEstimate
+from device_agent.cluster_view import ClusterView
+from device_agent.link_estimate import LinkEstimate
 from device_agent.stream import PointStream, Received
 from wire.errors import ClusterUnreachable, IsthmusError, LookMissing, Overloaded, WireError
 from wire.ids import OptionId, PointName
-from wire.messages import Frame, GoAway, Hello, LoadSignal, Reject, Result, error_from, pack
+from wire.messages import Frame, GoAway, Hello, Reject, Result, error_from, pack
 
 OPEN_TIMEOUT_S: Final = 2.0
 OUTAGE_S: Final = 1.5
 """A reply that took longer than this says that the link was away, not that it is slow."""
 _ABANDONED_KEPT: Final = 256
 _REFUSED_S: Final = 0.5
+_SHORT_LIVED_S: Final = 1.0
 
 Emit = Callable[[str, dict[str, Any]], None]
 
@@ -34,20 +36,22 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The result of one frame, with the bytes sent, the round trip, and the seconds spent on its messages."""
+    """The result of one frame, with the bytes both ways, the round trip, and the seconds spent on its messages."""
 
     result: Result
     sent_bytes: int
+    received_bytes: int
     round_trip_s: float
     message_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class NoReply:
-    """Why a frame has no result: ``late``, ``link_down`` or ``refused:<code>``."""
+    """Why a frame has no result: ``late``, ``link_down`` or ``refused:<code>``; with the bytes both ways."""
 
     fallback: str
     sent_bytes: int = 0
+    received_bytes: int = 0
     message_s: float = 0.0
 
 
@@ -63,17 +67,27 @@ class _Sent:
 
 
 class Transport:
-    """Exchanges frames for results with one cluster.
+    """Exchanges frames for results with one cluster, and tells ``link`` and ``cluster`` what that says of them.
 
     ``tasks`` owns every task that is started here; ``emit`` hears the events of the link.
     """
 
     def __init__(
-        self, server: ServerAddress, hello: Hello, tasks: asyncio.TaskGroup, emit: Emit, *, link_up: bool
+        self,
+        server: ServerAddress,
+        hello: Hello,
+        tasks: asyncio.TaskGroup,
+        emit: Emit,
+        *,
+        link: LinkEstimate,
+        cluster: ClusterView,
+        link_up: bool,
     ) -> None:
-        self.link = LinkEstimate()
-        self.loads: dict[PointName, LoadSignal] = {}
+        self.link = link
+        self.cluster = cluster
         self.late_dropped = 0
+        self.probe_bytes = 0
+        """Moved by probes so far, both ways."""
         self.wrong_bundle = asyncio.Event()
         self.down = asyncio.Event()
         self.up = asyncio.Event()
@@ -87,8 +101,8 @@ class Transport:
         self._own: set[asyncio.Task[Any]] = set()
         self._waiting: dict[int, _Sent] = {}
         self._abandoned: OrderedDict[int, _Sent] = OrderedDict()
-        self._refused_until_s: dict[PointName, float] = {}
         self._confirmed = False
+        self._closing = False
         self._down_since_s = time.monotonic()
         (self.up if link_up else self.down).set()
 
@@ -96,17 +110,6 @@ class Transport:
     def streams(self) -> tuple[PointStream, ...]:
         """The streams now in use, the last opened last."""
         return tuple(self._streams.values())
-
-    def is_served(self, point: PointName) -> bool:
-        """Tell whether the cluster takes frames at a point, as far as is known."""
-        if time.monotonic() < self._refused_until_s.get(point, 0.0):
-            return False
-        load = self.loads.get(point)
-        return load.state != "starting" if load is not None else not self.loads
-
-    def note_loads(self, loads: Iterable[LoadSignal]) -> None:
-        """Take load signals that are as new as can be."""
-        self.loads.update((load.point, load) for load in loads)
 
     async def exchange(
         self,
@@ -130,6 +133,10 @@ class Transport:
                 received = await sent.reply
         except TimeoutError:
             return self._timed_out(frame_id, begun_s if silent_since_s is None else silent_since_s, until_s)
+        except asyncio.CancelledError:
+            # The device was sooner.
+            self._timed_out(frame_id, begun_s if silent_since_s is None else silent_since_s, time.monotonic())
+            raise
         except ClusterUnreachable as error:
             return self._unsent(frame_id, "link_down", error)
         except IsthmusError as error:
@@ -137,7 +144,7 @@ class Transport:
         message_s = sent.pack_s + received.unpack_s
         match received.message:
             case Result() as result:
-                return Reply(result, sent.sent_bytes, received.at_s - sent.sent_s, message_s)
+                return Reply(result, sent.sent_bytes, received.size_bytes, received.at_s - sent.sent_s, message_s)
             case Reject() as reject:
                 return self._refused(point, reject, sent, message_s)
             case other:
@@ -175,10 +182,10 @@ class Transport:
         self._streams.pop(point, None)
         self._streams[point] = stream
         if stream.welcome is not None:
-            self.note_loads([stream.welcome.load])
+            self.cluster.note_loads([stream.welcome.load], now_s=time.monotonic())
             if stream.welcome.bundle != self._hello.bundle:
                 self.wrong_bundle.set()
-        self.link.note_round_trip(stream.hello_s)
+        self.link.note_round_trip(stream.hello_s, now_s=time.monotonic())
         self.heard("welcome")
         self._spawn(self._read(stream))
         self._spawn(self._measure(stream))
@@ -193,7 +200,7 @@ class Transport:
         self.up.set()
         outage_s = self.last_heard_s - self._down_since_s
         if outage_s > OUTAGE_S:
-            self.link.reset_after_outage()
+            self.link.note_outage(now_s=self.last_heard_s)
         self._confirmed = False
         self._emit("link.up", {"outage_s": round(outage_s, 3), "heard": what})
 
@@ -217,11 +224,12 @@ class Transport:
         """Greet with another bundle from now on; streams that were greeted with the old one are dropped."""
         self._hello = hello
         self.wrong_bundle.clear()
-        self._refused_until_s.clear()
+        self.cluster.forget_refusals()
         self.drop_streams()
 
     async def close(self) -> None:
         """Close every stream and end every task that was started here."""
+        self._closing = True
         for task in (*self._own, *self._opening.values()):
             task.cancel()
         await asyncio.gather(*(stream.close() for stream in self._streams.values()), return_exceptions=True)
@@ -252,27 +260,39 @@ class Transport:
             error = ClusterUnreachable(cut.message) if isinstance(cut, WireError) else cut
             log.info("stream.cut", point=stream.point, replica=stream.replica, error=cut.message)
         finally:
-            if self._streams.get(stream.point) is stream:
-                del self._streams[stream.point]
             self._fail_waiting(stream, error)
             stream.abort()
+            if self._streams.get(stream.point) is stream:
+                del self._streams[stream.point]
+                self._open_again(stream)
+
+    def _open_again(self, cut: PointStream) -> None:
+        """Have another stream ready before the next frame asks for it; not where one was cut as soon as it was open."""
+        lived_s = time.monotonic() - cut.opened_s
+        if lived_s > _SHORT_LIVED_S and not (self._closing or self.down.is_set()):
+
+            async def work() -> None:
+                with contextlib.suppress(IsthmusError):
+                    await self.stream_to(cut.point)
+
+            self._spawn(work())
 
     async def _measure(self, stream: PointStream) -> None:
         """Ask for the base delay at once: the greeting's round trip holds the replica's time too."""
         with contextlib.suppress(ClusterUnreachable):
-            await stream.ping(self.link.note_round_trip)
+            await stream.ping(lambda round_trip_s: self.link.note_round_trip(round_trip_s, now_s=time.monotonic()))
 
     def _dispatch(self, stream: PointStream, received: Received) -> None:
         match received.message:
             case Result(frame_id=frame_id, load=load):
-                self.note_loads([load])
+                self.cluster.note_loads([load], now_s=self.last_heard_s)
                 self._settle(frame_id, received)
             case Reject(frame_id=None) as reject:
                 error = error_from(reject)
                 self._note_refusal(stream.point, error, reject.retry_after_s)
                 raise error
             case Reject(frame_id=int(frame_id), load=load):
-                self.note_loads([load] if load is not None else [])
+                self.cluster.note_loads([load] if load is not None else [], now_s=self.last_heard_s)
                 self._settle(frame_id, received)
             case GoAway(grace_s=grace_s, reason=reason):
                 log.info("stream.go_away", point=stream.point, replica=stream.replica, reason=reason)
@@ -295,20 +315,29 @@ class Transport:
         if isinstance(received.message, Result):
             self._confirmed = True
             cluster_s = received.message.timings.total_s
-            self.link.note_transfer(sent.sent_bytes, received.at_s - sent.sent_s, cluster_s)
+            moved_bytes = sent.sent_bytes + received.size_bytes
+            link_s = max(received.at_s - sent.sent_s - cluster_s, 0.0)
+            self.link.note_transfer(moved_bytes, link_s, now_s=self.last_heard_s)
 
     def _timed_out(self, frame_id: int, since_s: float, until_s: float) -> NoReply:
         sent = self._waiting.pop(frame_id, None)
         silent = self.last_heard_s < since_s
         if sent is not None:
-            self._abandoned[frame_id] = sent
-            if len(self._abandoned) > _ABANDONED_KEPT:
-                self._abandoned.popitem(last=False)
+            if not silent:
+                # What an outage held up, once it comes, says nothing of the bandwidth.
+                self._abandon(frame_id, sent)
             if not silent or not self._confirmed:
-                self.link.note_late(sent.sent_bytes, time.perf_counter() - sent.sent_s)
+                self.link.note_late(sent.sent_bytes, time.perf_counter() - sent.sent_s, now_s=time.monotonic())
         if silent and until_s > since_s:
             self.mark_down("nothing was heard until the deadline")
-        return NoReply("late", *((sent.sent_bytes, sent.pack_s) if sent is not None else ()))
+        if sent is None:
+            return NoReply("late")
+        return NoReply("late", sent.sent_bytes, message_s=sent.pack_s)
+
+    def _abandon(self, frame_id: int, sent: _Sent) -> None:
+        self._abandoned[frame_id] = sent
+        if len(self._abandoned) > _ABANDONED_KEPT:
+            self._abandoned.popitem(last=False)
 
     def _unsent(self, frame_id: int, fallback: str, error: IsthmusError) -> NoReply:
         self._waiting.pop(frame_id, None)
@@ -319,7 +348,7 @@ class Transport:
         error = error_from(reject)
         log.info("frame.refused", frame=reject.frame_id, code=reject.code, message=reject.message)
         self._note_refusal(point, error, reject.retry_after_s)
-        return NoReply(f"refused:{reject.code}", sent.sent_bytes, message_s)
+        return NoReply(f"refused:{reject.code}", sent.sent_bytes, message_s=message_s)
 
     def _note_refusal(self, point: PointName, error: IsthmusError, retry_after_s: float = 0.0) -> None:
         if error.code == "wrong_bundle":
@@ -327,7 +356,7 @@ class Transport:
         if isinstance(error, LookMissing):
             return  # the stream was cut between two looks; the point itself is well
         if retry_after_s or isinstance(error, Overloaded) or not error.retryable:
-            self._refused_until_s[point] = time.monotonic() + max(retry_after_s, _REFUSED_S)
+            self.cluster.note_refusal(point, until_s=time.monotonic() + max(retry_after_s, _REFUSED_S))
 
     async def _replace(self, old: PointStream, grace_s: float) -> None:
         """Make before break: open the new stream, let the old one finish, then close it."""

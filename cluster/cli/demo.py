@@ -31,11 +31,12 @@ class DemoFailed(IsthmusError):
 @click.option("--script", default=None, help="The link, as SECONDS:MBPS steps.  [default: 20, 1.1, down, 5.85, 20]")
 @click.option("--seconds", default=None, type=float, help="How long the script plays.")
 @click.option("--agents", default=2, show_default=True)
+@click.option("--device-profile", default="raspberry-pi-3b+", show_default=True, help="The device to emulate.")
 @click.option("--slowdown", default=None, type=click.FloatRange(min=1),
-              help="Emulate devices this much slower than one core here.  [default: a Raspberry Pi 4B]")  # fmt: skip
+              help="Emulate devices this much slower than one core here, instead.")  # fmt: skip
 def command(
     *, out: Path, bundle: Path | None, clip: Path | None, script: str | None, seconds: float | None, agents: int,
-    slowdown: float | None,
+    device_profile: str, slowdown: float | None,
 ) -> None:  # fmt: skip
     """Stream a clip from two agents to a cluster over a link that gets worse, goes down, and comes back."""
     from cluster.bundles.shipped import shipped_bundle
@@ -61,6 +62,7 @@ def command(
         script=LinkScript.parse(script or DEFAULT_SCRIPT, delay_s=DELAY_S),
         seconds=seconds or DEFAULT_SECONDS,
         agents=agents,
+        device=device_profile,
         slowdown=slowdown,
     )
     up = [sys.executable, "-m", "cluster.cli.main", "up", str(built), "--port", str(port), "--json"]
@@ -75,13 +77,13 @@ def command(
     write_json({"script": script or DEFAULT_SCRIPT, **figures.as_plain()}, out / "demo.json")
     picture = out / "demo.png"
     draw(record, picture)
-    _print(figures, record.slowdown)
+    _print(figures, record.emulated)
     output().print(f"picture: {picture}    figures: {out / 'demo.json'}    cluster's log: {out / 'cluster.log'}")
     if figures.failures:
         raise DemoFailed("; ".join(figures.failures), mend=f"look at {picture} and {out / 'cluster.log'}")
 
 
-def _print(figures: "DemoReport", slowdown: float) -> None:
+def _print(figures: "DemoReport", emulated: str) -> None:
     steps = Table(title="by step of the link", title_justify="left")
     for heading in ("from s", "Mbit/s", "frames", "by cluster", "p50 ms", "p95 ms", "bytes", "answered at"):
         steps.add_column(heading, justify="left" if heading == "answered at" else "right")
@@ -107,4 +109,4 @@ def _print(figures: "DemoReport", slowdown: float) -> None:
         f"cluster answers again {'never' if back is None else f'{back:.1f} s'} after the outage   "
         f"mean error of prediction: {figures.mean_error_ms:.1f} ms"
     )
-    output().print(f"the devices are emulated: {slowdown:.1f} times slower than one core of this machine")
+    output().print(f"the devices are emulated: {emulated}")

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from device_agent.addresses import ServerAddress, parse_server
-from device_agent.planner import Policy
+from device_agent.emulation import Emulation
+from device_agent.rules import Constraints, Rules
 from device_agent.settings import AgentSettings, default_cache
 from device_agent.sources import parse_source, scaled_size
 from wire.errors import SettingError, SourceError
@@ -47,16 +48,25 @@ def test_the_cache_is_where_xdg_says(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("fps", -1.0), ("frames", 0), ("deadline_s", 0.0), ("slowdown", 0.5), ("threads", 0), ("device_id", "")],
+    [
+        ("fps", -1.0),
+        ("frames", 0),
+        ("rules", Rules(constraints=Constraints(deadline_s=0.0001))),
+        ("rules", Rules()),
+        ("emulation", Emulation(slowdown=0.5)),
+        ("threads", 0),
+        ("device_id", ""),
+    ],
 )
-def test_a_setting_that_makes_no_sense_is_refused_with_a_mend(name: str, value: float, tmp_path: Path) -> None:
+def test_a_setting_that_makes_no_sense_is_refused_with_a_mend(name: str, value: object, tmp_path: Path) -> None:
     sound = {
         "server": ServerAddress("host", 1),
         "source": "0",
         "cache": tmp_path,
         "device_id": DeviceId("d"),
-        "policy": Policy("auto"),
+        "rules": Rules(constraints=Constraints(deadline_s=0.3)),
     }
+    AgentSettings(**sound)
     with pytest.raises(SettingError) as caught:
         AgentSettings(**{**sound, name: value})
     assert caught.value.mend.startswith("give ")

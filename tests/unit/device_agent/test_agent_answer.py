@@ -1,62 +1,45 @@
 import json
 
 import pytest
+from agent_fakes import option
 
 from device_agent.answer import FrameAnswer, Parts, Tally, as_line
+from device_agent.emulation import Emulated
 from device_agent.planner import Prediction
 from device_agent.screen import TableReport
-from wire.ids import OptionId, PointName
-from wire.manifest import Macs, Measured, Option
 
-
-def option(number: int, point: str) -> Option:
-    measured = Measured(
-        dataset="none",
-        pictures=0,
-        top1=0.5,
-        top1_drop=0.0,
-        top5=0.9,
-        top5_drop=0.0,
-        agreement=1.0,
-        bytes_mean=1.0,
-        bytes_p95=1.0,
-    )
-    return Option(
-        id=OptionId(number),
-        point=PointName(point),
-        codec="c",
-        rate="r",
-        coder="none",
-        shape=(1, 1, 1),
-        device_graph="g",
-        cluster_graph=None,
-        tables=None,
-        gains=None,
-        quality=None,
-        macs=Macs(1, 1, 1, 1),
-        measured=measured,
-    )
+QUIET = {"late_dropped": 0, "skipped": {}, "switches": 0, "rss_mb": None}
 
 
 def answer(
-    *, fallback: str | None = None, latency_s: float = 0.025, slowdown: float = 1.0, looks: int = 1
+    *,
+    fallback: str | None = None,
+    latency_s: float = 0.025,
+    emulated: Emulated | None = None,
+    looks: int = 1,
+    broken: tuple[str, ...] = (),
 ) -> FrameAnswer:
     return FrameAnswer(
         frame=4,
         unix_s=1000.025,
         due_unix_s=1000.0,
-        option=option(3, "output") if fallback else option(1, "blocks.2"),
-        planned=option(1, "blocks.2"),
+        option=option(3, "output/whole") if fallback else option(1, "blocks.2/r"),
+        planned=option(1, "blocks.2/r"),
         where="device" if fallback else "cluster",
         fallback=fallback,
         top=(("cat", 0.75), ("dog", 0.125)),
         latency_s=latency_s,
         parts=Parts(wait=0.001, device=0.01, link=0.005),
-        predicted=Prediction(0.01, 0.004, 0.002),
+        predicted=Prediction(0.01, 0.004, 0.002, energy_j=0.25),
         sent_bytes=512,
         looks=looks,
+        look_bytes=(512,),
+        moved_bytes=900,
+        energy_j=0.125,
+        in_time=latency_s <= 0.025,
+        broken=broken,
         bandwidth_bytes_s=125_000.0,
-        slowdown=slowdown,
+        emulated=emulated,
         overhead_s=0.0005,
         reasons=("policy auto",),
     )
@@ -80,13 +63,21 @@ def test_an_answer_is_one_json_line_in_milliseconds_and_megabits() -> None:
     }
     assert plain["predicted_ms"] == {"device": 10.0, "link": 4.0, "cluster": 2.0, "total": 16.0}
     assert (plain["bytes"], plain["bandwidth_mbps"], plain["emulated_slowdown"]) == (512, 1.0, None)
-    assert plain["looks"] == 1
+    assert (plain["looks"], plain["look_bytes"], plain["moved_bytes"]) == (1, [512], 900)
+    assert (plain["energy_mj"], plain["predicted_energy_mj"]) == (125.0, 250.0)
+    assert (plain["in_time"], plain["broken"], plain["emulated_device"]) == (True, [], None)
 
 
 def test_a_fallback_names_what_answered_and_what_was_planned() -> None:
-    plain = answer(fallback="late", slowdown=8.0).as_plain()
+    plain = answer(fallback="late").as_plain()
     assert (plain["point"], plain["option"], plain["planned"]) == ("output", 3, 1)
-    assert (plain["where"], plain["fallback"], plain["emulated_slowdown"]) == ("device", "late", 8.0)
+    assert (plain["where"], plain["fallback"]) == ("device", "late")
+
+
+def test_every_line_says_what_is_emulated() -> None:
+    emulated = Emulated("raspberry-pi-4b", 8.12345)
+    for plain in (answer(emulated=emulated).as_plain(), Tally(emulated=emulated).as_plain(**QUIET)):
+        assert (plain["emulated_device"], plain["emulated_slowdown"]) == ("raspberry-pi-4b", 8.123)
 
 
 def test_the_summary_counts_options_fallbacks_and_percentiles() -> None:
@@ -96,13 +87,23 @@ def test_the_summary_counts_options_fallbacks_and_percentiles() -> None:
         tally.note(answer(latency_s=latency_s))
     tally.frames += 1
     tally.note(answer(fallback="link_down", latency_s=0.020))
-    plain = tally.as_plain(late_dropped=2, rss_mb=90.04)
+    plain = tally.as_plain(late_dropped=2, skipped={"too_old": 3}, switches=5, rss_mb=90.04)
     assert (plain["frames"], plain["answered"], plain["unanswered"], plain["late_dropped"]) == (4, 4, 0, 2)
-    assert plain["by_option"] == {"blocks.2/r": 3, "output/r": 1}
+    assert (plain["skipped"], plain["switches"]) == ({"too_old": 3}, 5)
+    assert plain["by_option"] == {"blocks.2/r": 3, "output/whole": 1}
     assert plain["fallbacks"] == {"link_down": 1}
     assert plain["looked_again"] == 0
-    assert plain["latency_ms"]["p50"] == pytest.approx(20.0)
+    assert plain["latency_ms"] == {"p50": 20.0, "p95": 28.5, "p99": 29.7}
     assert (plain["agent_overhead_ms"], plain["rss_mb"]) == (0.5, 90.0)
+
+
+def test_the_summary_counts_missed_deadlines_broken_constraints_bytes_and_joules() -> None:
+    tally = Tally()
+    for latency_s, broken in ((0.020, ()), (0.030, ("deadline",)), (0.040, ("deadline", "bytes"))):
+        tally.note(answer(latency_s=latency_s, broken=broken))
+    plain = tally.as_plain(**QUIET)
+    assert (plain["deadline_missed"], plain["broken"]) == (2, {"deadline": 2, "bytes": 1})
+    assert (plain["moved_bytes"], plain["energy_j"]) == (2700, 0.375)
 
 
 def test_the_summary_counts_the_frames_that_were_looked_at_again() -> None:
@@ -110,7 +111,7 @@ def test_the_summary_counts_the_frames_that_were_looked_at_again() -> None:
     for looks in (1, 2, 0, 3):
         tally.frames += 1
         tally.note(answer(looks=looks))
-    assert tally.as_plain(late_dropped=0, rss_mb=None)["looked_again"] == 2
+    assert tally.as_plain(**QUIET)["looked_again"] == 2
 
 
 @pytest.mark.parametrize(("looks", "said"), [([1, 1], 0), ([1, 3], 1)])
@@ -125,7 +126,7 @@ def test_the_table_speaks_of_further_looks_once_there_are_some(
 
 
 def test_a_run_without_frames_has_a_summary_too() -> None:
-    plain = Tally().as_plain(late_dropped=0, rss_mb=None)
-    assert plain["latency_ms"] == {"p50": None, "p95": None}
+    plain = Tally().as_plain(**QUIET)
+    assert plain["latency_ms"] == {"p50": None, "p95": None, "p99": None}
     assert plain["agent_overhead_ms"] is None
     json.loads(as_line(plain))

@@ -1,5 +1,4 @@
 import hashlib
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,6 @@ from device_agent.addresses import ServerAddress
 from device_agent.bundle_cache import BundleCache
 from device_agent.bundle_finder import BundleFinder
 from device_agent.device_profile import ProfileStore
-from device_agent.option_costs import LOOKS_WEIGHT, MESSAGE_BYTES, OptionCosts
 from wire.errors import BundleError, ClusterUnreachable
 from wire.ids import BundleDigest, OptionId, PointName
 from wire.manifest import (
@@ -19,7 +17,6 @@ from wire.manifest import (
     Manifest,
     Measured,
     Option,
-    Refinement,
     digest_of,
     dump_manifest,
 )
@@ -188,54 +185,3 @@ def test_a_profile_that_makes_no_sense_is_measured_again(tmp_path: Path, text: s
     store.save(digest, 1, {})
     next((tmp_path / "profiles").iterdir()).write_text(text)
     assert store.load(digest, 1) is None
-
-
-def test_costs_begin_with_profile_and_manifest_and_follow_what_is_measured() -> None:
-    sending = [WHOLE]
-    costs = OptionCosts(tuple(sending), {OptionId(0): 0.010})
-    assert costs.device_s(OptionId(0)) == 0.010
-    assert costs.sent_bytes(OptionId(0)) == 0
-    costs.note_device(OptionId(0), 0.020)
-    assert costs.device_s(OptionId(0)) == pytest.approx(0.012)
-    assert MESSAGE_BYTES < 200
-
-
-def test_one_stall_does_not_banish_an_option() -> None:
-    costs = OptionCosts((WHOLE,), {OptionId(0): 0.010})
-    costs.note_device(OptionId(0), 5.0)
-    assert costs.device_s(OptionId(0)) == pytest.approx(0.014)
-
-
-ONCE = replace(WHOLE, id=OptionId(1), coder="rans", cluster_graph="tail.onnx", tables="tables.npy", gains="gains.npy")
-AGAIN = replace(
-    ONCE,
-    id=OptionId(2),
-    refinements=(Refinement(0.2, "finer.npy", "finer-gains.npy"), Refinement(0.1, "finest.npy", "finest-gains.npy")),
-    measured=replace(MEASURED, looks_mean=1.4),
-)
-
-
-def test_an_option_with_refinements_begins_with_its_measured_looks_and_a_message_for_each() -> None:
-    costs = OptionCosts((WHOLE, ONCE, AGAIN), {})
-    assert [costs.looks(option.id) for option in (WHOLE, ONCE, AGAIN)] == [0.0, 1.0, 1.4]
-    assert costs.sent_bytes(ONCE.id) == 100 + MESSAGE_BYTES
-    assert costs.sent_bytes(AGAIN.id) == pytest.approx(100 + 1.4 * MESSAGE_BYTES)
-
-
-def test_the_number_of_looks_follows_the_frames_in_both_directions() -> None:
-    costs = OptionCosts((ONCE, AGAIN), {})
-    costs.note_sent(AGAIN.id, 500, looks=3)
-    assert costs.looks(AGAIN.id) == pytest.approx(1.4 + LOOKS_WEIGHT * 1.6)
-    for _ in range(200):
-        costs.note_sent(AGAIN.id, 200, looks=1)
-    assert costs.looks(AGAIN.id) == pytest.approx(1.0, abs=1e-3)
-    assert costs.sent_bytes(AGAIN.id) == pytest.approx(200)
-    for _ in range(200):
-        costs.note_sent(AGAIN.id, 500, looks=3)
-    assert costs.looks(AGAIN.id) == pytest.approx(3.0, abs=1e-3)
-
-
-def test_an_option_without_refinements_has_one_look_for_ever() -> None:
-    costs = OptionCosts((ONCE,), {})
-    costs.note_sent(ONCE.id, 150, looks=1)
-    assert costs.looks(ONCE.id) == 1.0

@@ -1,168 +1,253 @@
 from dataclasses import replace
+from math import inf
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from device_agent.planner import (
-    Candidate,
-    Decision,
-    LinkView,
-    Policy,
-    Snapshot,
-    check_policy,
-    parse_policy,
-    plan,
-    predict,
-)
+from cluster.planning.jalad import jalad
+from cluster.planning.tables import CutOption, CutTable, Link
+from device_agent.energy import EnergyModel
+from device_agent.link_view import LinkView
+from device_agent.option_table import OptionTable
+from device_agent.planner import Decision, Estimates, Limits, Snapshot, plan
+from device_agent.policy import Policy, check_policy, parse_policy
+from device_agent.rules import LATENCY, Goal
 from wire.errors import SettingError, UnknownPoint
 from wire.ids import OptionId, PointName
 
-LINK = LinkView(bandwidth_bytes_s=1_000_000.0, base_s=0.002)
+LINK = LinkView(base_s=0.002, s_per_byte=1e-6)
+INPUT, EARLY, EARLY_SMALL, OUTPUT = range(4)
+TABLE = OptionTable(
+    ids=tuple(OptionId(10 + row) for row in range(4)),
+    names=("input/r1", "blocks.2/r1", "blocks.2/r2", "output/whole"),
+    points=(PointName("input"), PointName("blocks.2")),
+    point_of=np.array([0, 1, 1, -1]),
+    sends=np.array([True, True, True, False]),
+    drop=np.array([0.04, 0.01, 0.08, 0.0]),
+    local=OUTPUT,
+)
+ESTIMATES = Estimates(
+    device_s=np.array([0.002, 0.010, 0.010, 0.060]),
+    moved_bytes=np.array([20_000.0, 3_000.0, 1_000.0, 0.0]),
+    looks=np.array([1.0, 1.0, 1.0, 0.0]),
+    cluster_s=np.array([0.003, 0.003, 0.003, 0.0]),
+    served=np.ones(4, bool),
+    link=LINK,
+    energy=EnergyModel(),
+)
 
 
-def candidate(number: int, point: str, *, device_s: float, sent_bytes: float = 0.0, rate: str = "r1") -> Candidate:
-    return Candidate(
-        option_id=OptionId(number),
-        point=PointName(point),
-        rate=rate,
-        sends=point != "output",
-        device_s=device_s,
-        bytes_mean=sent_bytes,
-        cluster_s=0.003 if point != "output" else 0.0,
-    )
+def snapshot(policy: str = "auto", **changes) -> Snapshot:
+    """Everything allowed and nothing held, but for the changes; those of the estimates go there."""
+    estimates = {name: changes.pop(name) for name in tuple(changes) if name in Estimates.__slots__}
+    parsed = parse_policy(policy)
+    fields = {
+        "table": TABLE,
+        "estimates": replace(ESTIMATES, **estimates),
+        "allowed": TABLE.allowed_by(parsed),
+        "chooses": parsed.chooses,
+        "goal": LATENCY,
+        "limits": Limits(),
+        "due_s": 5.0,
+        "now_s": 5.0,
+    }
+    return Snapshot(**(fields | changes))
 
 
-INPUT = candidate(0, "input", device_s=0.002, sent_bytes=20_000)
-EARLY = candidate(1, "blocks.2", device_s=0.010, sent_bytes=3_000)
-EARLY_SMALL = candidate(2, "blocks.2", device_s=0.010, sent_bytes=1_000, rate="r2")
-OUTPUT = candidate(3, "output", device_s=0.060)
-ALL = (INPUT, EARLY, EARLY_SMALL, OUTPUT)
+def chosen(policy: str = "auto", **changes) -> int:
+    return TABLE.row(plan(snapshot(policy, **changes)).option_id)
 
 
-def chosen(policy: str, link: LinkView | None = LINK, candidates: tuple[Candidate, ...] = ALL) -> int:
-    return plan(Snapshot(candidates, link, parse_policy(policy))).option_id
+def decided(**changes) -> Decision:
+    return plan(snapshot(**changes))
 
 
 def test_the_prediction_is_device_plus_link_plus_cluster() -> None:
-    prediction = predict(EARLY, LINK)
+    prediction = decided(allowed=np.arange(4) == EARLY).prediction
     assert prediction.link_s == pytest.approx(0.002 + 0.003)
     assert prediction.total_s == pytest.approx(0.010 + 0.005 + 0.003)
+    assert prediction.bytes == 3_000
 
 
 def test_every_further_look_costs_a_round_trip_and_the_time_on_the_cluster_once_more() -> None:
-    prediction = predict(replace(EARLY, looks=2.5), LINK)
+    prediction = decided(allowed=np.arange(4) == EARLY, looks=np.array([1, 2.5, 1, 0])).prediction
     assert prediction.device_s == 0.010
     assert prediction.link_s == pytest.approx(2.5 * 0.002 + 0.003)
     assert prediction.cluster_s == pytest.approx(2.5 * 0.003)
 
 
-def test_auto_leaves_an_option_of_many_looks_when_the_round_trip_is_long() -> None:
-    again = replace(EARLY_SMALL, looks=1.4)
-    assert chosen("auto", LinkView(200_000.0, 0.002), (EARLY, again, OUTPUT)) == again.option_id
-    assert chosen("auto", LinkView(200_000.0, 0.030), (EARLY, again, OUTPUT)) == EARLY.option_id
+def test_energy_is_that_of_the_processor_at_work_and_of_the_radio_while_bytes_are_on_the_way() -> None:
+    energy = EnergyModel(extra_w=3.0, alpha_w_per_mbps=0.5, beta_w=0.8)
+    prediction = decided(allowed=np.arange(4) == EARLY, energy=energy).prediction
+    # 3 kB in 3 ms are 8 Mbit/s.
+    assert prediction.energy_j == pytest.approx(3.0 * 0.010 + (0.5 * 8 + 0.8) * 0.003)
+
+
+def test_the_fewest_bytes_win_a_slow_link_the_picture_a_fast_one_and_the_device_a_hopeless_one() -> None:
+    assert chosen(link=LinkView(0.002, 1e-8)) == INPUT
+    assert chosen(link=LinkView(0.002, 1e-5)) == EARLY_SMALL
+    assert chosen(link=LinkView(0.002, 1e-3)) == OUTPUT
+
+
+def test_a_point_that_is_busy_or_not_served_is_left_out() -> None:
+    assert chosen(cluster_s=np.array([0.003, 9.0, 9.0, 0])) == INPUT
+    decision = decided(served=np.array([True, False, False, True]))
+    assert TABLE.row(decision.option_id) == INPUT
+    assert "2 not served now" in decision.reasons
+
+
+def test_a_slower_device_sends_earlier() -> None:
+    assert chosen(device_s=ESTIMATES.device_s * 10) == INPUT
+
+
+def test_each_policy_leaves_what_it_says() -> None:
+    assert chosen("device-only") == OUTPUT
+    assert chosen("cluster-only") == INPUT
+    assert chosen("fixed:blocks.2") == EARLY_SMALL
+    assert chosen("fixed:blocks.2/r1") == EARLY
+    assert chosen("fixed:blocks.2", served=np.zeros(4, bool)) == EARLY_SMALL
+
+
+def test_while_the_link_is_down_the_device_answers_and_says_whether_a_plan_gave_way() -> None:
+    down = decided(link=None)
+    assert TABLE.row(down.option_id) == OUTPUT
+    assert down.link_down
+    assert not plan(snapshot("device-only", link=None)).link_down
 
 
 @pytest.mark.parametrize(
-    ("bandwidth_bytes_s", "wanted"),
-    [(20e6, INPUT), (400e3, EARLY_SMALL), (10e3, OUTPUT)],
+    ("limits", "row"),
+    [
+        (Limits(drop=0.05), EARLY),
+        (Limits(drop=0.005), OUTPUT),
+        (Limits(energy_j=0.025), INPUT),
+        (Limits(cluster_s=0.002), OUTPUT),
+        (Limits(bytes=500), OUTPUT),
+    ],
 )
-def test_auto_takes_the_least_sum_and_moves_with_the_bandwidth(bandwidth_bytes_s: float, wanted: Candidate) -> None:
-    assert chosen("auto", LinkView(bandwidth_bytes_s, 0.002)) == wanted.option_id
+def test_the_best_within_a_limit_is_chosen(limits: Limits, row: int) -> None:
+    assert chosen(limits=limits, energy=EnergyModel(extra_w=3.0)) == row
 
 
-def test_auto_leaves_out_what_the_cluster_does_not_serve() -> None:
-    unserved = tuple(replace(c, served=False) for c in (INPUT, EARLY, EARLY_SMALL))
-    decision = plan(Snapshot((*unserved, OUTPUT), LINK, Policy("auto")))
-    assert decision.option_id == OUTPUT.option_id
-    assert not decision.link_down
-    assert "3 not served now" in decision.reasons
+def test_a_deadline_counts_from_when_the_frame_was_due_and_bears_what_the_link_may_do() -> None:
+    energy_first = Goal(energy=1.0)
+    cheap = {"goal": energy_first, "energy": EnergyModel(extra_w=1.0)}
+    assert chosen(**cheap) == INPUT
+    assert chosen(**cheap, limits=Limits(latency_s=0.020)) == EARLY
+    assert chosen(**cheap, limits=Limits(latency_s=0.120), now_s=5.1) == EARLY
+    unsure = LinkView(0.002, 1e-6, s_per_byte_sd=2e-6)
+    assert chosen(**cheap, limits=Limits(latency_s=0.020), link=unsure) == EARLY_SMALL
 
 
-def test_a_loaded_point_is_avoided() -> None:
-    loaded = tuple(replace(c, cluster_s=0.5) for c in (EARLY, EARLY_SMALL))
-    assert chosen("auto", LINK, (INPUT, *loaded, OUTPUT)) == INPUT.option_id
+def test_where_nothing_is_within_the_limits_the_least_bad_is_chosen_and_says_which_broke() -> None:
+    decision = decided(limits=Limits(latency_s=0.010, drop=0.05))
+    assert TABLE.row(decision.option_id) == EARLY
+    assert decision.broken == ("deadline",)
+    assert "deadline" in decision.reasons[0]
+    late = decided(limits=Limits(latency_s=0.010), now_s=6.0)
+    assert TABLE.row(late.option_id) == EARLY_SMALL
+    assert late.broken == ("deadline",)
 
 
-@pytest.mark.parametrize("policy", ["auto", "cluster-only", "fixed:blocks.2", "fixed:input/r1"])
-def test_without_a_link_the_device_answers_whatever_the_policy(policy: str) -> None:
-    decision = plan(Snapshot(ALL, None, parse_policy(policy)))
-    assert decision.option_id == OUTPUT.option_id
-    assert decision.link_down
-    assert decision.reasons == ("the link is down",)
+def test_an_overdrawn_allowance_takes_what_spends_least() -> None:
+    decision = decided(limits=Limits(bytes=-100.0))
+    assert TABLE.row(decision.option_id) == OUTPUT
+    assert decision.broken == ("bytes",)
 
 
-@pytest.mark.parametrize("policy", ["device-only", "fixed:output"])
-def test_a_policy_that_never_sends_does_not_miss_the_link(policy: str) -> None:
-    decision = plan(Snapshot(ALL, None, parse_policy(policy)))
-    assert decision.option_id == OUTPUT.option_id
-    assert not decision.link_down
+def test_objectives_weigh_latency_energy_and_bytes() -> None:
+    energy = EnergyModel(extra_w=3.0, alpha_w_per_mbps=0.3, beta_w=0.1)
+    assert chosen(goal=Goal(bytes=1.0)) == OUTPUT
+    assert chosen(goal=Goal(energy=1.0), energy=energy) == EARLY_SMALL
+    assert chosen(goal=Goal(latency=1.0, bytes=0.1)) == OUTPUT
 
 
-def test_fixed_takes_the_best_rate_of_its_point_or_the_one_that_it_names() -> None:
-    assert chosen("fixed:blocks.2") == EARLY_SMALL.option_id
-    assert chosen("fixed:blocks.2/r1") == EARLY.option_id
+def test_an_option_that_is_nearly_best_is_held() -> None:
+    near = np.array([0.002, 0.010, 0.0118, 0.060])
+    assert chosen(device_s=near, held=None) == EARLY_SMALL
+    assert chosen(device_s=near, held=EARLY) == EARLY
+    assert chosen(device_s=near, held=EARLY, calm=False) == EARLY_SMALL
+    assert chosen(device_s=near, held=EARLY, limits=Limits(bytes=2_000)) == EARLY_SMALL
 
 
-def test_cluster_only_is_the_input_point_and_device_only_the_output() -> None:
-    assert chosen("cluster-only") == INPUT.option_id
-    assert chosen("device-only") == OUTPUT.option_id
+def test_a_move_for_the_links_sake_is_made_at_once_and_one_for_the_clusters_load_by_chance() -> None:
+    slow_link = {"link": LinkView(0.002, 1e-5), "held": INPUT}
+    assert chosen(**slow_link, draw=0.999) == EARLY_SMALL
+    busy = {"cluster_s": np.array([0.003, 0.030, 0.030, 0]), "held": EARLY_SMALL}
+    assert chosen(**busy, draw=0.05) == INPUT
+    assert chosen(**busy, draw=0.5) == EARLY_SMALL
 
 
-def test_the_reasons_name_the_second_best() -> None:
-    reasons = plan(Snapshot(ALL, LINK, Policy("auto"))).reasons
-    assert reasons == ("policy auto", "least of 4; next blocks.2/r1 18.0 ms")
+@st.composite
+def cut_tables(draw: st.DrawFn) -> CutTable:
+    amount = st.floats(0.001, 1.0)
+    options = [
+        CutOption(
+            point=PointName(f"p{row}"), rate="r", device_s=draw(amount), cluster_s=draw(amount),
+            bytes=draw(st.floats(1, 1e5)), device_energy_j=0.0, drop=draw(st.floats(0, 0.2)),
+        )
+        for row in range(draw(st.integers(1, 12)))
+    ]  # fmt: skip
+    alone = CutOption(
+        point=PointName("output"), rate="whole", device_s=draw(amount), cluster_s=0.0, bytes=0.0, device_energy_j=0.0
+    )
+    return CutTable((*options, alone))
 
 
-def test_equal_predictions_go_to_the_lower_option_id_so_that_nothing_flaps() -> None:
-    twin = replace(EARLY, option_id=OptionId(9))
-    assert chosen("fixed:blocks.2", LINK, (twin, EARLY, OUTPUT)) == EARLY.option_id
+@settings(deadline=None, max_examples=60)
+@given(cut_tables(), st.floats(1e3, 1e7), st.floats(0, 0.1), st.floats(0.0, 0.2))
+def test_the_choice_costs_what_the_optimum_of_the_integer_program_costs(
+    cuts: CutTable, bytes_s: float, base_s: float, most_drop: float
+) -> None:
+    link = Link(name="test", uplink_bytes_s=bytes_s, downlink_bytes_s=bytes_s, base_s=base_s)
+    count = len(cuts.options)
+    sends = np.arange(count) < count - 1
+    table = OptionTable(
+        ids=tuple(map(OptionId, range(count))), names=tuple(f"{o.point}/{o.rate}" for o in cuts.options),
+        points=tuple(o.point for o in cuts.options[:-1]), point_of=np.where(sends, np.arange(count), -1), sends=sends,
+        drop=np.array([o.drop for o in cuts.options]), local=count - 1,
+    )  # fmt: skip
+    estimates = Estimates(
+        device_s=np.array([o.device_s for o in cuts.options]), moved_bytes=np.array([o.bytes for o in cuts.options]),
+        looks=sends.astype(float), cluster_s=np.array([o.cluster_s for o in cuts.options]),
+        served=np.ones(count, bool), link=LinkView(base_s, 1 / bytes_s), energy=EnergyModel(),
+    )  # fmt: skip
+    decision = plan(
+        Snapshot(
+            table=table, estimates=estimates, allowed=np.ones(count, bool), chooses=True, goal=LATENCY,
+            limits=Limits(drop=most_drop), due_s=0.0, now_s=0.0,
+        )
+    )  # fmt: skip
+    optimum = jalad(cuts, link, most_drop=most_drop)
+    assert decision.prediction.total_s == pytest.approx(optimum.costs.latency_s, rel=1e-6)
+    assert cuts.options[table.row(decision.option_id)].drop <= most_drop or most_drop >= 1
 
 
-@pytest.mark.parametrize("text", ["auto", "device-only", "cluster-only", "fixed:blocks.2", "fixed:blocks.2/r1"])
-def test_a_policy_reads_as_it_is_written(text: str) -> None:
-    assert str(parse_policy(text)) == text
+def test_a_policy_is_read_from_its_name() -> None:
+    assert parse_policy("fixed:blocks.2") == Policy("fixed", PointName("blocks.2"))
+    assert parse_policy("fixed:blocks.2/r1") == Policy("fixed", PointName("blocks.2"), "r1")
+    assert str(parse_policy("fixed:blocks.2/r1")) == "fixed:blocks.2/r1"
+    assert str(parse_policy("deepcod")) == "deepcod"
+    for text in ("", "fixed", "fixed:", "fixed:/r1", "fixed:p/", "auto:x", "fastest"):
+        with pytest.raises(SettingError) as caught:
+            parse_policy(text)
+        assert "device-only" in caught.value.mend
 
 
-@pytest.mark.parametrize("text", ["", "fixed", "fixed:", "fixed:a/", "fastest"])
-def test_an_unknown_policy_is_refused(text: str) -> None:
-    with pytest.raises(SettingError, match="there is no policy"):
-        parse_policy(text)
+def test_a_policy_that_leaves_nothing_to_choose_from_says_what_there_is() -> None:
+    choices = [(PointName("input"), "r1"), (PointName("output"), "whole")]
+    check_policy(parse_policy("auto"), choices)
+    check_policy(parse_policy("fixed:output"), choices)
+    with pytest.raises(UnknownPoint, match="blocks") as caught:
+        check_policy(parse_policy("fixed:blocks.9"), choices)
+    assert "input, output" in caught.value.mend
+    with pytest.raises(UnknownPoint, match="rate"):
+        check_policy(parse_policy("fixed:input/r7"), choices)
+    with pytest.raises(UnknownPoint):
+        check_policy(parse_policy("cluster-only"), choices[1:])
 
 
-@pytest.mark.parametrize(
-    ("text", "mend"),
-    [("fixed:x", "choose one of blocks.2, output"), ("fixed:blocks.2/x", "choose one of r1"), ("cluster-only", "")],
-)
-def test_a_policy_that_the_bundle_cannot_follow_lists_what_there_is(text: str, mend: str) -> None:
-    choices = [(PointName("blocks.2"), "r1"), (PointName("output"), "r1")]
-    with pytest.raises(UnknownPoint) as caught:
-        check_policy(parse_policy(text), choices)
-    assert mend in caught.value.mend
-
-
-SLOW = LinkView(50_000.0, 0.002)
-LOSSY = replace(EARLY_SMALL, drop=0.10)
-
-
-def bounded(most_drop: float, candidates: tuple[Candidate, ...], policy: str = "auto") -> Decision:
-    return plan(Snapshot(candidates, SLOW, replace(parse_policy(policy), most_drop=most_drop)))
-
-
-@pytest.mark.parametrize(("most_drop", "wanted"), [(1.0, LOSSY), (0.10, LOSSY), (0.099, OUTPUT), (0.0, OUTPUT)])
-def test_auto_takes_nothing_that_loses_more_than_it_may(most_drop: float, wanted: Candidate) -> None:
-    assert bounded(most_drop, (LOSSY, OUTPUT)).option_id == wanted.option_id
-
-
-def test_what_loses_too_much_is_counted_apart_from_what_is_not_served() -> None:
-    reasons = bounded(0.05, (replace(INPUT, served=False), EARLY, LOSSY, OUTPUT)).reasons
-    assert reasons[-2:] == ("1 not served now", "1 lose more than 5.0%")
-
-
-def test_a_point_of_which_every_rate_loses_too_much_gives_its_best_and_says_so() -> None:
-    worst = replace(LOSSY, option_id=OptionId(9), drop=0.2)
-    decision = bounded(0.05, (worst, LOSSY, OUTPUT), "fixed:blocks.2")
-    assert decision.option_id == LOSSY.option_id
-    assert "loses 10.0%: none of these is within 5.0%" in decision.reasons
-
-
-def test_an_option_that_is_named_is_taken_whatever_it_loses() -> None:
-    assert bounded(0.0, (LOSSY, OUTPUT), "fixed:blocks.2/r2").option_id == LOSSY.option_id
+def test_no_limit_is_infinite() -> None:
+    assert Limits().latency_s == inf

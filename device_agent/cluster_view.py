@@ -1,0 +1,72 @@
+"""What the agent knows of the cluster: the load signal of every point, and who refused it. Pure: time goes in."""
+
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+
+from device_agent.option_table import Flags, Floats
+from wire.ids import PointName
+from wire.messages import LoadSignal
+
+FIRST_CLUSTER_S: Final = 0.01
+"""Assumed for a point whose load signal is not known yet."""
+FRESH_S: Final = 3.0
+"""For so long a queue is taken to be as it was published, and then to empty by half in each ``HALF_LIFE_S``."""
+HALF_LIFE_S: Final = 2.0
+
+
+class ClusterView:
+    """The last load signal of each point (BottleNet's K_cloud, and the queue), and points that refuse for now."""
+
+    def __init__(self) -> None:
+        self._loads: dict[PointName, tuple[LoadSignal, float]] = {}
+        self._refused_until_s: dict[PointName, float] = {}
+
+    @property
+    def heard(self) -> bool:
+        """Whether any load signal has come."""
+        return bool(self._loads)
+
+    def load(self, point: PointName) -> LoadSignal | None:
+        """Give the last signal of a point."""
+        known = self._loads.get(point)
+        return known[0] if known is not None else None
+
+    def age_s(self, now_s: float) -> float:
+        """Tell how old the oldest signal is, in seconds; 0 where there is none."""
+        return max((now_s - at_s for _, at_s in self._loads.values()), default=0.0)
+
+    def note_loads(self, loads: Iterable[LoadSignal], *, now_s: float) -> None:
+        """Take load signals that are as new as can be."""
+        self._loads.update((load.point, (load, now_s)) for load in loads)
+
+    def note_refusal(self, point: PointName, *, until_s: float) -> None:
+        """Take it that a point takes no frames until then."""
+        self._refused_until_s[point] = until_s
+
+    def forget_refusals(self) -> None:
+        """Try every point again."""
+        self._refused_until_s.clear()
+
+    def is_served(self, point: PointName, now_s: float) -> bool:
+        """Tell whether the cluster takes frames at a point, as far as is known."""
+        if now_s < self._refused_until_s.get(point, 0.0):
+            return False
+        load = self.load(point)
+        return load.state != "starting" if load is not None else not self._loads
+
+    def cluster_s(self, point: PointName, now_s: float) -> float:
+        """Give the expected seconds of one exchange on the cluster: service and queue."""
+        known = self._loads.get(point)
+        if known is None:
+            return FIRST_CLUSTER_S
+        load, at_s = known
+        faded = 0.5 ** (max(now_s - at_s - FRESH_S, 0.0) / HALF_LIFE_S)
+        return load.service_s + load.queue_s * faded
+
+    def columns(self, points: tuple[PointName, ...], now_s: float) -> tuple[Floats, Flags]:
+        """Give (points + 1,) seconds and whether each is served; the last row is of what is not sent."""
+        seconds = [self.cluster_s(point, now_s) for point in points]
+        served = [self.is_served(point, now_s) for point in points]
+        return np.array([*seconds, 0.0]), np.array([*served, True])

@@ -1,0 +1,109 @@
+"""The decider: puts together what is known, asks the planner, and remembers what it decided.
+
+Owns the held option, the allowances and the chance of moves. Knows no clock and no socket, so that a simulation in
+virtual time decides with this very code.
+"""
+
+import random
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from device_agent.allowance import Allowance
+from device_agent.cluster_view import ClusterView
+from device_agent.energy import EnergyModel
+from device_agent.link_estimate import LinkEstimate
+from device_agent.option_costs import OptionCosts
+from device_agent.option_table import Floats, OptionTable
+from device_agent.papers_planners import PAPERS, plan_as
+from device_agent.planner import Decision, Estimates, Limits, Snapshot, plan
+from device_agent.rules import Rules
+from wire.manifest import Option
+
+
+@dataclass(eq=False)
+class Decider:
+    """Decides for one device, with one bundle; link and cluster's view outlive it when the bundle is swapped."""
+
+    options: tuple[Option, ...]
+    costs: OptionCosts
+    link: LinkEstimate
+    cluster: ClusterView
+    rules: Rules
+    energy: EnergyModel
+    bytes_left: Allowance
+    joules_left: Allowance
+    seed: int = 0
+    switches: int = 0
+    """How often the option was another than that of the frame before."""
+    table: OptionTable = field(init=False)
+    _held: int | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.table = OptionTable.of(self.options)
+        self._allowed = self.table.allowed_by(self.rules.policy)
+        self._random = random.Random(self.seed)
+        self._profile_s = self.costs.device_s
+
+    def decide(self, *, due_s: float, now_s: float, link_up: bool) -> Decision:
+        """Choose the option for a frame that was due at ``due_s``."""
+        snapshot = self._snapshot(due_s, now_s, link_up=link_up)
+        decision = self._plan(snapshot)
+        row = self.costs.row(decision.option_id)
+        self.switches += self._held is not None and row != self._held
+        self._held = row
+        return decision
+
+    def local_s(self) -> float:
+        """Give the expected seconds of the device's own answer."""
+        return float(self.costs.device_s[self.table.local])
+
+    def spend(self, moved_bytes: float, energy_j: float) -> None:
+        """Take what a frame cost of the allowances."""
+        self.bytes_left.spend(moved_bytes)
+        self.joules_left.spend(energy_j)
+
+    def _plan(self, snapshot: Snapshot) -> Decision:
+        kind = self.rules.policy.kind
+        if kind in PAPERS:
+            return plan_as(kind, snapshot, self._profile_s, self._service_s())
+        return plan(snapshot)
+
+    def _snapshot(self, due_s: float, now_s: float, *, link_up: bool) -> Snapshot:
+        rules, constraints = self.rules, self.rules.constraints
+        cluster_s, served = self.cluster.columns(self.table.points, now_s)
+        estimates = Estimates(
+            device_s=self.costs.device_s,
+            moved_bytes=self.costs.moved_bytes,
+            looks=self.costs.looks,
+            cluster_s=cluster_s[self.table.point_of],
+            served=served[self.table.point_of],
+            link=self.link.view(now_s) if link_up else None,
+            energy=self.energy,
+        )
+        limits = Limits(
+            # An option that is named with its rate is taken as it is.
+            drop=1.0 if rules.policy.rate is not None else constraints.most_drop,
+            latency_s=constraints.deadline_s,
+            energy_j=min(constraints.most_energy_j, self.joules_left.left(now_s)),
+            cluster_s=constraints.most_cluster_s,
+            bytes=self.bytes_left.left(now_s),
+        )
+        return Snapshot(
+            table=self.table,
+            estimates=estimates,
+            allowed=self._allowed,
+            chooses=rules.policy.chooses,
+            goal=rules.goal,
+            limits=limits,
+            due_s=due_s,
+            now_s=now_s,
+            held=self._held,
+            draw=self._random.random(),
+            calm=rules.calm,
+        )
+
+    def _service_s(self) -> Floats:
+        loads = [self.cluster.load(point) for point in self.table.points]
+        seconds = [load.service_s if load is not None else 0.0 for load in loads]
+        return np.array([*seconds, 0.0])[self.table.point_of]

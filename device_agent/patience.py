@@ -1,0 +1,37 @@
+"""How long a frame waits for the cluster, and when the device begins its own answer. Pure."""
+
+from dataclasses import dataclass
+from typing import Final
+
+LOCAL_MARGIN: Final = 1.1
+"""The device's own answer may take so much longer than expected, and still be in time."""
+LOCAL_MARGIN_S: Final = 0.005
+_TWICE: Final = 2.0
+"""Where no deadline can be kept, the cluster is waited for as long again as was predicted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Times on the clock of the frame: ``alone_from_s`` is never after ``until_s``."""
+
+    alone_from_s: float
+    """When the device begins its own answer, while it still waits for the cluster's."""
+    until_s: float
+    """When the cluster's answer is no longer waited for."""
+
+
+def patience(
+    *, due_s: float, begun_s: float, deadline_s: float, local_s: float, device_s: float, predicted_s: float
+) -> Patience:
+    """Say how long to wait for a frame that was due at ``due_s`` and begun at ``begun_s``.
+
+    The device finishes alone early enough for the deadline: ``local_s`` before it, with a margin. Where it could not,
+    since it is slower than that or still busy with the head (``device_s``), an early start would win nothing: then it
+    begins when the deadline has passed, or when twice the predicted time has, whichever is later.
+    """
+    ends_s = due_s + deadline_s
+    alone_s = ends_s - LOCAL_MARGIN * local_s - LOCAL_MARGIN_S
+    if alone_s >= begun_s + device_s:
+        return Patience(alone_s, ends_s)
+    patient_s = max(ends_s, begun_s + _TWICE * predicted_s)
+    return Patience(patient_s, patient_s)

@@ -1,0 +1,136 @@
+import pytest
+from agent_fakes import load, make_decider, option
+
+from device_agent.allowance import Allowance
+from device_agent.cluster_view import ClusterView
+from device_agent.decider import Decider
+from device_agent.energy import EnergyModel
+from device_agent.link_view import LinkView
+from device_agent.option_costs import OptionCosts
+from device_agent.policy import parse_policy
+from device_agent.rules import Constraints, Rules
+
+PIXELS = option(1, "input/raw", bytes_mean=20_000)
+FINE = option(2, "mid/fine", bytes_mean=3_000, drop=0.01)
+COARSE = option(3, "mid/coarse", bytes_mean=1_000, drop=0.08)
+WHOLE = option(4, "output/whole")
+OPTIONS = (PIXELS, FINE, COARSE, WHOLE)
+DEVICE_S = {PIXELS.id: 0.001, FINE.id: 0.010, COARSE.id: 0.010, WHOLE.id: 0.060}
+SLOW_S_PER_BYTE, NEAR_S_PER_BYTE, FAST_S_PER_BYTE = 1e-6, 1.3e-7, 1e-8
+"""The coarse rate wins on the slow link, the pixels on the fast one, and where they are near it is by half a ms."""
+
+
+class FixedLink:
+    """The seam of the link's estimate: as fast as a test says."""
+
+    def __init__(self, s_per_byte: float = SLOW_S_PER_BYTE) -> None:
+        self.s_per_byte = s_per_byte
+
+    def view(self, now_s: float) -> LinkView:
+        return LinkView(0.0, self.s_per_byte)
+
+
+def decider_of(policy: str = "auto", *, calm: bool = True, link: FixedLink | None = None, **changes) -> Decider:
+    constraints = changes.pop("constraints", Constraints())
+    rules = Rules(policy=parse_policy(policy), constraints=constraints, calm=calm)
+    cluster = ClusterView()
+    cluster.note_loads([load("input", service_s=0.010, queue_s=0), load("mid", service_s=0.003, queue_s=0)], now_s=0.0)
+    costs = OptionCosts(OPTIONS, DEVICE_S)
+    return make_decider(OPTIONS, costs, rules, link=link or FixedLink(), cluster=cluster, **changes)
+
+
+def chosen(decider: Decider, *, now_s: float = 1.0, link_up: bool = True) -> str:
+    decision = decider.decide(due_s=now_s, now_s=now_s, link_up=link_up)
+    return decider.table.names[decider.costs.row(decision.option_id)]
+
+
+def test_what_is_known_of_device_link_and_cluster_makes_the_choice() -> None:
+    decider = decider_of()
+    decision = decider.decide(due_s=1.0, now_s=1.0, link_up=True)
+    assert decision.option_id == COARSE.id
+    assert (decision.prediction.device_s, decision.prediction.cluster_s) == (0.010, 0.003)
+    assert decision.prediction.link_s == pytest.approx(1490e-6)
+    assert chosen(decider, link_up=False) == "output/whole"
+    assert decider.local_s() == 0.060
+
+
+def test_an_option_that_is_nearly_best_is_held_and_only_moves_are_counted_as_switches() -> None:
+    link = FixedLink(FAST_S_PER_BYTE)
+    decider = decider_of(link=link)
+    assert (chosen(decider), decider.switches) == ("input/raw", 0)
+    link.s_per_byte = NEAR_S_PER_BYTE
+    assert (chosen(decider), decider.switches) == ("input/raw", 0)
+    link.s_per_byte = SLOW_S_PER_BYTE
+    assert (chosen(decider), decider.switches) == ("mid/coarse", 1)
+    link.s_per_byte = NEAR_S_PER_BYTE
+    assert (chosen(decider), decider.switches) == ("mid/coarse", 1)
+    assert (chosen(decider, link_up=False), decider.switches) == ("output/whole", 2)
+
+
+def test_without_calm_nothing_is_held() -> None:
+    link = FixedLink(FAST_S_PER_BYTE)
+    decider = decider_of(link=link, calm=False)
+    assert chosen(decider) == "input/raw"
+    link.s_per_byte = NEAR_S_PER_BYTE
+    assert chosen(decider) == "mid/coarse"
+
+
+def test_an_allowance_bounds_the_choice_until_time_has_made_it_good() -> None:
+    # A minute brings 4000 bytes: enough for one frame of the fine rate, and not for the pixels.
+    constraints = Constraints(most_drop=0.05)
+    decider = decider_of(constraints=constraints, bytes_left=Allowance(240_000, now_s=0.0))
+    assert chosen(decider, now_s=1.0) == "mid/fine"
+    decider.spend(3_490, 0.0)
+    assert chosen(decider, now_s=1.1) == "output/whole"
+    assert chosen(decider, now_s=60.0) == "mid/fine"
+
+
+def test_an_allowance_of_joules_bounds_the_choice_too() -> None:
+    # A frame of the whole network takes 0.18 J, one with the head of the middle 0.03.
+    model = EnergyModel(extra_w=3.0)
+    decider = decider_of(energy=model, joules_left=Allowance(6.0, now_s=0.0), link=FixedLink(1e-4))
+    assert chosen(decider) == "mid/coarse"
+    assert chosen(decider_of(energy=model, link=FixedLink(1e-4))) == "output/whole"
+
+
+def test_a_rate_that_is_named_is_taken_whatever_it_loses() -> None:
+    constraints = Constraints(most_drop=0.05)
+    named = decider_of("fixed:mid/coarse", constraints=constraints).decide(due_s=1.0, now_s=1.0, link_up=True)
+    assert (named.option_id, named.broken) == (COARSE.id, ())
+    assert chosen(decider_of("fixed:mid", constraints=constraints)) == "mid/fine"
+    strict = decider_of("fixed:mid", constraints=Constraints(most_drop=0.005))
+    decision = strict.decide(due_s=1.0, now_s=1.0, link_up=True)
+    assert (decision.option_id, decision.broken) == (FINE.id, ("drop",))
+
+
+def frames_until_the_move(seed: int) -> int:
+    decider = decider_of(seed=seed)
+    assert chosen(decider) == "mid/coarse"
+    decider.cluster.note_loads([load("mid", service_s=0.003, queue_s=0.5)], now_s=1.0)
+    return next(frame for frame in range(500) if chosen(decider) != "mid/coarse")
+
+
+def test_agents_of_one_seed_move_at_once_and_those_of_others_one_by_one() -> None:
+    assert frames_until_the_move(5) == frames_until_the_move(5)
+    assert len({frames_until_the_move(seed) for seed in range(10)}) > 3
+
+
+@pytest.mark.parametrize("policy", ["deepcod", "jalad", "neurosurgeon"])
+def test_a_paper_decides_from_the_device_without_load_and_the_cluster_without_queue(policy: str) -> None:
+    paper, ours = decider_of(policy), decider_of()
+    papers_choice = "mid/fine" if policy == "neurosurgeon" else "mid/coarse"
+    for decider in (paper, ours):
+        decider.cluster.note_loads([load("mid", service_s=0.003, queue_s=5.0)], now_s=1.0)
+    assert (chosen(paper), chosen(ours)) == (papers_choice, "input/raw")
+    for decider in (paper, ours):
+        decider.cluster.note_loads([load("mid", service_s=0.003, queue_s=0.0)], now_s=1.0)
+        for _ in range(20):
+            decider.costs.note_device(WHOLE.id, 1.5)
+    assert (chosen(paper), chosen(ours)) == (papers_choice, "input/raw")
+
+
+@pytest.mark.parametrize("policy", ["deepcod", "jalad", "neurosurgeon"])
+def test_a_paper_keeps_the_bound_on_the_drop_and_falls_back_to_the_device(policy: str) -> None:
+    assert chosen(decider_of(policy, constraints=Constraints(most_drop=0.05))) == "mid/fine"
+    decision = decider_of(policy).decide(due_s=1.0, now_s=1.0, link_up=False)
+    assert (decision.option_id, decision.link_down) == (WHOLE.id, True)

@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+from agent_fakes import option
+from hypothesis import given
+from hypothesis import strategies as st
+
+from device_agent.option_costs import (
+    LOOKS_WEIGHT,
+    MESSAGE_BYTES,
+    OUTLIER,
+    OWN_WEIGHT,
+    REPLY_BYTES,
+    WEIGHT,
+    OptionCosts,
+)
+from wire.ids import OptionId
+
+ONCE, AGAIN, WHOLE = option(1, "mid/once"), option(2, "mid/again", looks=1.4), option(3, "output/whole")
+OPTIONS = (ONCE, AGAIN, WHOLE)
+PROFILE = {ONCE.id: 0.010, AGAIN.id: 0.020, WHOLE.id: 0.060}
+
+
+@pytest.fixture
+def costs() -> OptionCosts:
+    return OptionCosts(OPTIONS, PROFILE)
+
+
+def test_costs_begin_with_the_profile_and_the_manifest(costs: OptionCosts) -> None:
+    assert costs.device_s == pytest.approx([0.010, 0.020, 0.060])
+    assert costs.looks == pytest.approx([1.0, 1.4, 0.0])
+    sent = 100 + MESSAGE_BYTES + REPLY_BYTES, 100 + 1.4 * (MESSAGE_BYTES + REPLY_BYTES), 0.0
+    assert costs.moved_bytes == pytest.approx(sent)
+    assert [costs.row(one.id) for one in OPTIONS] == [0, 1, 2]
+
+
+def test_a_slow_run_at_one_option_warns_of_all_and_a_little_more_of_that_one(costs: OptionCosts) -> None:
+    costs.note_device(ONCE.id, 0.020)
+    assert costs.k_mobile == pytest.approx(1 + WEIGHT)
+    assert costs.device_s[1:] == pytest.approx([0.020 * (1 + WEIGHT), 0.060 * (1 + WEIGHT)])
+    assert costs.device_s[0] == pytest.approx(0.010 * (1 + WEIGHT) * (1 + OWN_WEIGHT))
+
+
+def test_what_an_option_alone_takes_longer_than_its_profile_ends_up_its_own(costs: OptionCosts) -> None:
+    for _ in range(400):
+        costs.note_device(ONCE.id, 0.030)
+        costs.note_device(AGAIN.id, 0.020)
+        costs.note_device(WHOLE.id, 0.060)
+    assert costs.device_s == pytest.approx([0.030, 0.020, 0.060], rel=0.15)
+
+
+def test_a_device_that_recovers_is_believed_again(costs: OptionCosts) -> None:
+    for took_s in (0.030, 0.010):
+        for _ in range(100):
+            costs.note_device(ONCE.id, took_s)
+    assert costs.device_s == pytest.approx([0.010, 0.020, 0.060], rel=0.05)
+
+
+def test_one_stall_counts_as_at_most_so_many_times_what_was_expected(costs: OptionCosts) -> None:
+    costs.note_device(ONCE.id, 500.0)
+    assert costs.k_mobile == pytest.approx(1 + WEIGHT * (OUTLIER - 1))
+    costs.note_sent(ONCE.id, 10**6, looks=1)
+    sent = 100 + MESSAGE_BYTES
+    assert costs.moved_bytes[0] == pytest.approx(sent * (1 + WEIGHT * (OUTLIER - 1)) + REPLY_BYTES)
+
+
+@given(st.lists(st.tuples(st.sampled_from([ONCE.id, AGAIN.id, WHOLE.id]), st.floats(0.0, 1e3)), max_size=60))
+def test_no_runs_make_an_option_free_or_endless(runs: list[tuple[OptionId, float]]) -> None:
+    costs = OptionCosts(OPTIONS, PROFILE)
+    for option_id, took_s in runs:
+        costs.note_device(option_id, took_s)
+    assert (costs.device_s > 0).all()
+    assert np.isfinite(costs.device_s).all()
+
+
+def test_an_option_that_was_not_profiled_takes_what_its_first_run_took() -> None:
+    costs = OptionCosts(OPTIONS, {ONCE.id: 0.010})
+    assert costs.device_s.tolist() == [0.010, 0.0, 0.0]
+    costs.note_device(ONCE.id, 0.020)
+    costs.note_device(WHOLE.id, 0.090)
+    assert costs.device_s[2] == pytest.approx(0.090)
+    assert costs.k_mobile == pytest.approx(1 + WEIGHT)
+
+
+def test_bytes_follow_what_is_sent(costs: OptionCosts) -> None:
+    costs.note_sent(ONCE.id, 290, looks=1)
+    assert costs.moved_bytes[0] == pytest.approx(190 + WEIGHT * 100 + REPLY_BYTES)
+    for _ in range(200):
+        costs.note_sent(ONCE.id, 290, looks=1)
+    assert costs.moved_bytes[0] == pytest.approx(290 + REPLY_BYTES)
+
+
+def test_an_option_without_measured_bytes_takes_what_its_first_frame_took() -> None:
+    bare = option(1, "mid/bare", bytes_mean=0.0)
+    costs = OptionCosts((bare, WHOLE), {})
+    for _ in range(300):
+        costs.note_sent(bare.id, 50_000, looks=1)
+    assert costs.moved_bytes[0] == pytest.approx(50_000 + REPLY_BYTES)
+
+
+def test_the_number_of_looks_follows_the_frames_in_both_directions(costs: OptionCosts) -> None:
+    costs.note_sent(AGAIN.id, 500, looks=3)
+    assert costs.looks[1] == pytest.approx(1.4 + LOOKS_WEIGHT * 1.6)
+    for looks in (1, 3):
+        for _ in range(200):
+            costs.note_sent(AGAIN.id, 200 * looks, looks=looks)
+        assert costs.looks[1] == pytest.approx(looks, abs=1e-3)
+        assert costs.moved_bytes[1] == pytest.approx((200 + REPLY_BYTES) * looks, rel=1e-2)
+
+
+def test_an_option_without_refinements_has_one_look_for_ever(costs: OptionCosts) -> None:
+    costs.note_sent(ONCE.id, 150, looks=1)
+    assert costs.looks[0] == 1.0
