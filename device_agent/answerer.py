@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
 from device_agent.answer import FrameAnswer, Parts
 from device_agent.decider import Decider
@@ -20,8 +20,13 @@ from device_agent.look import Look, last_result, leaves_doubt
 from device_agent.patience import Patience, patience
 from device_agent.planner import Decision
 from device_agent.power_meter import PowerMeter
+from device_agent.run_stop import RunStop
 from device_agent.transport import NoReply, Reply, Transport
 from wire.manifest import Option
+
+_COLD: Final = 2.0
+"""The first run of a graph takes so much longer than the next ones: its weights are read then."""
+_GIVE_UP_S: Final = 0.001
 
 Made = TypeVar("Made")
 
@@ -77,7 +82,7 @@ class Answerer:
             due_s=due.due_s,
             begun_s=begun_s,
             deadline_s=self._decider.rules.constraints.deadline_s,
-            local_s=self._decider.local_s(),
+            local_s=self._decider.local_s() * (1 if self._loaded.head.local_is_warm else _COLD),
             device_s=prediction.device_s,
             predicted_s=prediction.total_s,
         )
@@ -92,14 +97,16 @@ class Answerer:
 
     async def _with_cluster(self, attempt: _Attempt) -> FrameAnswer:
         first = asyncio.create_task(self._first_look(attempt))
+        down = asyncio.create_task(self._transport.down.wait())
         try:
-            await asyncio.wait((first,), timeout=attempt.patience.alone_from_s - time.monotonic())
-            if not first.done() or isinstance(first.result().reply, NoReply):
+            left_s = attempt.patience.alone_from_s - time.monotonic()
+            await asyncio.wait((first, down), timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            if not _is_answered(first):
                 return await self._beside(attempt, first)
         finally:
-            # What still waits for the cluster gives up, and says so to the transport.
+            down.cancel()
             first.cancel()
-            await asyncio.gather(first, return_exceptions=True)
+            await asyncio.gather(first, down, return_exceptions=True)
         looks = [first.result()]
         while self._needs_another(attempt, looks):
             refine = partial(self._loaded.head.refine, attempt.planned, looks[-1].encoded, len(looks))
@@ -109,19 +116,29 @@ class Answerer:
         return self._by_cluster(attempt, tuple(looks))
 
     async def _beside(self, attempt: _Attempt, first: asyncio.Task[Look]) -> FrameAnswer:
-        """Have the device answer while the first look may still be answered too; whichever is first counts."""
-        begun_s = time.perf_counter()
-        local = asyncio.create_task(self._local(attempt))
-        while not (local.done() or _is_answered(first)):
-            await asyncio.wait([task for task in (local, first) if not task.done()], return_when="FIRST_COMPLETED")
-        local_s = time.perf_counter() - begun_s
-        if _is_answered(first) and not local.done():
-            # The worker finishes what it began; nobody waits for it.
-            local.cancel()
-            return self._by_cluster(attempt, (first.result(),), local_s=local_s)
-        looks = (first.result(),) if first.done() else ()
-        fallback = next((look.reply.fallback for look in looks if isinstance(look.reply, NoReply)), "late")
-        return self._by_device(attempt, local.result(), looks, fallback=fallback, local_s=local_s)
+        """Have the device answer while the first look may still be answered too; whichever is first counts.
+
+        The other one is given up: a run of the graph is ended early, or it would hold up the head of the next frame.
+        """
+        stop = RunStop()
+        local = asyncio.create_task(self._local(attempt, stop))
+        try:
+            while not (local.done() or _is_answered(first)):
+                waiting = [task for task in (local, first) if not task.done()]
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if not local.done():
+                stop.set()
+                return self._by_cluster(attempt, (first.result(),), local_s=stop.ran_s)
+            self._transport.give_up(attempt.due.frame_id)
+            if not first.done():
+                # What was sent is told at once; a head that still runs, or a stream that opens, is left behind.
+                await asyncio.wait((first,), timeout=_GIVE_UP_S)
+            looks = (first.result(),) if first.done() else ()
+            fallback = next((look.reply.fallback for look in looks if isinstance(look.reply, NoReply)), "late")
+            return self._by_device(attempt, local.result(), looks, fallback=fallback, local_s=stop.ran_s)
+        finally:
+            stop.set()
+            await asyncio.gather(local, return_exceptions=True)
 
     def _by_cluster(self, attempt: _Attempt, looks: tuple[Look, ...], *, local_s: float = 0.0) -> FrameAnswer:
         planned, costs = attempt.planned, self._loaded.costs
@@ -183,9 +200,9 @@ class Answerer:
             fallback="link_down" if attempt.decision.link_down else None,
         )
 
-    async def _local(self, attempt: _Attempt) -> LocalAnswer:
+    async def _local(self, attempt: _Attempt, stop: RunStop | None = None) -> LocalAnswer:
         head = self._loaded.head
-        local = await self._work(lambda: head.answer(attempt.due.pixels))
+        local = await self._work(lambda: head.answer(attempt.due.pixels, stop))
         if local.warm_s == 0:
             self._loaded.costs.note_device(head.local.id, local.device_s)
         return local

@@ -23,19 +23,10 @@ class ClusterView:
         self._loads: dict[PointName, tuple[LoadSignal, float]] = {}
         self._refused_until_s: dict[PointName, float] = {}
 
-    @property
-    def heard(self) -> bool:
-        """Whether any load signal has come."""
-        return bool(self._loads)
-
     def load(self, point: PointName) -> LoadSignal | None:
         """Give the last signal of a point."""
         known = self._loads.get(point)
         return known[0] if known is not None else None
-
-    def age_s(self, now_s: float) -> float:
-        """Tell how old the oldest signal is, in seconds; 0 where there is none."""
-        return max((now_s - at_s for _, at_s in self._loads.values()), default=0.0)
 
     def note_loads(self, loads: Iterable[LoadSignal], *, now_s: float) -> None:
         """Take load signals that are as new as can be."""
@@ -43,7 +34,7 @@ class ClusterView:
 
     def note_refusal(self, point: PointName, *, until_s: float) -> None:
         """Take it that a point takes no frames until then."""
-        self._refused_until_s[point] = until_s
+        self._refused_until_s[point] = max(until_s, self._refused_until_s.get(point, 0.0))
 
     def forget_refusals(self) -> None:
         """Try every point again."""

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from wire.errors import SettingError
+
 
 @dataclass(frozen=True, slots=True)
 class Emulated:
@@ -17,6 +19,12 @@ class Emulation:
 
     device: str | None = None
     slowdown: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.device is not None and self.slowdown != 1:
+            raise SettingError(
+                "a device profile and a slowdown say two things", mend="give --device-profile or --device-slowdown"
+            )
 
     def of(self, backbone: str, macs: int, own_whole_s: float) -> Emulated | None:
         """Say how much slower the device runs ``backbone`` than this machine, which takes ``own_whole_s`` for it.

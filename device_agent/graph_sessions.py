@@ -43,13 +43,13 @@ class GraphSessions:
             self._sessions[graph] = self._make(graph)
             give_back_freed_memory()
 
-    def run(self, graph: str, pixels: Pixels) -> Tensor:
+    def run(self, graph: str, pixels: Pixels, options: "onnxruntime.RunOptions | None" = None) -> Tensor:
         """Run a graph on uint8 (1, H, W, 3); gives its one output without the batch axis.
 
         Raises BundleError if it cannot run, or gives anything but a batch of one.
         """
         try:
-            output: Tensor = self._sessions[graph].run(None, {"pixels": pixels})[0]
+            output: Tensor = self._sessions[graph].run(None, {"pixels": pixels}, options)[0]
         except _foreign_errors() as error:
             raise _unusable(graph, error) from error
         if output.shape[:1] != (1,):

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 import numpy as np
 
 from device_agent.graph_sessions import GraphSessions
+from device_agent.run_stop import RunStop, RunStopped
 from device_agent.sources import Pixels
 from wire.bundle import Bundle
 from wire.errors import BundleError
@@ -86,10 +87,25 @@ class HeadRuntime:
         time.sleep((self._slowdown - 1) * (time.perf_counter() - begun_s))
         return Encoded(bitstream, 0.0, time.perf_counter() - begun_s, 0.0, encoded.symbols)
 
-    def answer(self, pixels: Pixels) -> LocalAnswer:
-        """Run the whole network on uint8 (1, H, W, 3); raises BundleError."""
+    @property
+    def local_is_warm(self) -> bool:
+        """Whether the whole network has run, so that it will not take longer than it should."""
+        return self.local.id in self._ready
+
+    def answer(self, pixels: Pixels, stop: RunStop | None = None) -> LocalAnswer:
+        """Run the whole network on uint8 (1, H, W, 3); raises BundleError, and RunStopped where ``stop`` was set."""
+        stop = stop or RunStop()
+        stop.begin()
         warm_s = self._warm(self.local, pixels)
-        output, device_s = self._timed(self.local, lambda: self._sessions.run(_graph(self.local), pixels))
+        try:
+            output, device_s = self._timed(
+                self.local, lambda: self._sessions.run(_graph(self.local), pixels, stop.options), stop.sleep
+            )
+        except BundleError as error:
+            if stop.is_set:
+                raise RunStopped from error
+            raise
+        stop.end()
         probabilities = np.asarray(output, np.float32).reshape(-1)
         best = np.argsort(probabilities)[::-1][:TOP]
         return LocalAnswer(
@@ -127,12 +143,14 @@ class HeadRuntime:
     def _warm_coding(self, option: Option) -> None:
         self._code(option, self.bundle.coding(option).blank())
 
-    def _timed(self, option: Option, run: Callable[[], Made]) -> tuple[Made, float]:
+    def _timed(
+        self, option: Option, run: Callable[[], Made], sleep: Callable[[float], None] = time.sleep
+    ) -> tuple[Made, float]:
         begun_s = time.perf_counter()
         made = run()
         if self._slowdown > 1:
             left_s = self._slowdown * self.profile_s.get(option.id, 0.0) - (time.perf_counter() - begun_s)
-            time.sleep(max(left_s, 0.0))
+            sleep(max(left_s, 0.0))
         return made, time.perf_counter() - begun_s
 
     def _code(self, option: Option, tensor: Tensor) -> bytes:

@@ -50,10 +50,6 @@ class OptionTable:
             local=next(row for row, option in enumerate(options) if option.coder == "none"),
         )
 
-    def row(self, option_id: OptionId) -> int:
-        """Give the row of an option; raises ValueError if there is none."""
-        return self.ids.index(option_id)
-
     def allowed_by(self, policy: Policy) -> Flags:
         """Tell which options a policy leaves to choose from, whatever is served."""
         rows = range(len(self.ids))

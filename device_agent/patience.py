@@ -8,6 +8,10 @@ LOCAL_MARGIN: Final = 1.1
 LOCAL_MARGIN_S: Final = 0.005
 _TWICE: Final = 2.0
 """Where no deadline can be kept, the cluster is waited for as long again as was predicted."""
+_LEAST_S: Final = 0.02
+"""And a little more, since what takes a millisecond at best takes some more at worst."""
+_MOST_S: Final = 10.0
+"""But no longer than this, however slow the link is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,5 +37,5 @@ def patience(
     alone_s = ends_s - LOCAL_MARGIN * local_s - LOCAL_MARGIN_S
     if alone_s >= begun_s + device_s:
         return Patience(alone_s, ends_s)
-    patient_s = max(ends_s, begun_s + _TWICE * predicted_s)
+    patient_s = max(ends_s, begun_s + min(_TWICE * predicted_s + _LEAST_S, _MOST_S))
     return Patience(patient_s, patient_s)

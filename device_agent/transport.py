@@ -28,6 +28,8 @@ OUTAGE_S: Final = 1.5
 _ABANDONED_KEPT: Final = 256
 _REFUSED_S: Final = 0.5
 _SHORT_LIVED_S: Final = 1.0
+_LINK_TIMES: Final = 2.0
+_LEAST_SILENCE_S: Final = 0.03
 
 Emit = Callable[[str, dict[str, Any]], None]
 
@@ -132,15 +134,13 @@ class Transport:
                 sent = await self._send(stream, option_id, frame_id, bitstream, until_s)
                 received = await sent.reply
         except TimeoutError:
-            return self._timed_out(frame_id, begun_s if silent_since_s is None else silent_since_s, until_s)
-        except asyncio.CancelledError:
-            # The device was sooner.
-            self._timed_out(frame_id, begun_s if silent_since_s is None else silent_since_s, time.monotonic())
-            raise
+            return self._timed_out(frame_id, begun_s if silent_since_s is None else silent_since_s)
         except ClusterUnreachable as error:
             return self._unsent(frame_id, "link_down", error)
         except IsthmusError as error:
             return self._unsent(frame_id, f"refused:{error.code}", error)
+        finally:
+            self._waiting.pop(frame_id, None)
         message_s = sent.pack_s + received.unpack_s
         match received.message:
             case Result() as result:
@@ -149,6 +149,12 @@ class Transport:
                 return self._refused(point, reject, sent, message_s)
             case other:
                 raise AssertionError(f"{type(other).__name__} is no reply")
+
+    def give_up(self, frame_id: int) -> None:
+        """Wait no longer for the result of a frame: its exchange ends as if its time had run out."""
+        sent = self._waiting.get(frame_id)
+        if sent is not None and not sent.reply.done():
+            sent.reply.set_exception(TimeoutError())
 
     async def stream_to(self, point: PointName) -> PointStream:
         """Give the stream of a point, opened if there is none; raises the IsthmusError that kept it away."""
@@ -319,8 +325,8 @@ class Transport:
             link_s = max(received.at_s - sent.sent_s - cluster_s, 0.0)
             self.link.note_transfer(moved_bytes, link_s, now_s=self.last_heard_s)
 
-    def _timed_out(self, frame_id: int, since_s: float, until_s: float) -> NoReply:
-        sent = self._waiting.pop(frame_id, None)
+    def _timed_out(self, frame_id: int, since_s: float) -> NoReply:
+        sent = self._waiting.get(frame_id)
         silent = self.last_heard_s < since_s
         if sent is not None:
             if not silent:
@@ -328,11 +334,17 @@ class Transport:
                 self._abandon(frame_id, sent)
             if not silent or not self._confirmed:
                 self.link.note_late(sent.sent_bytes, time.perf_counter() - sent.sent_s, now_s=time.monotonic())
-        if silent and until_s > since_s:
-            self.mark_down("nothing was heard until the deadline")
+        silence_s = time.monotonic() - since_s
+        if silent and silence_s >= self._meaningful_silence_s(sent.sent_bytes if sent is not None else 0):
+            self.mark_down(f"nothing was heard for {silence_s:.1f} s")
         if sent is None:
             return NoReply("late")
         return NoReply("late", sent.sent_bytes, message_s=sent.pack_s)
+
+    def _meaningful_silence_s(self, sent_bytes: int) -> float:
+        """Give how long a link that is up may say nothing: twice what an exchange of so many bytes should take."""
+        view = self.link.view(time.monotonic())
+        return max(_LINK_TIMES * (view.base_s + sent_bytes * view.s_per_byte), _LEAST_SILENCE_S)
 
     def _abandon(self, frame_id: int, sent: _Sent) -> None:
         self._abandoned[frame_id] = sent
@@ -340,7 +352,6 @@ class Transport:
             self._abandoned.popitem(last=False)
 
     def _unsent(self, frame_id: int, fallback: str, error: IsthmusError) -> NoReply:
-        self._waiting.pop(frame_id, None)
         log.info("frame.unsent", frame=frame_id, fallback=fallback, error=error.message)
         return NoReply(fallback)
 

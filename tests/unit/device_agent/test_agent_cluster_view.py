@@ -32,20 +32,16 @@ def test_a_newer_signal_replaces_that_of_its_point_alone() -> None:
     view.note_loads([load("mid", service_s=0.01, queue_s=0.0)], now_s=106.0)
     assert view.cluster_s(MID, 106.0) == pytest.approx(0.01)
     assert view.load(LATE) == load("late", queue_s=0.4)
-    assert view.age_s(107.0) == pytest.approx(7.0)
 
 
 def test_before_anything_is_heard_every_point_is_taken_to_be_served_in_a_guessed_time() -> None:
     view = ClusterView()
-    assert not view.heard
-    assert view.age_s(100.0) == 0.0
     assert view.is_served(NOWHERE, 100.0)
     assert view.cluster_s(NOWHERE, 100.0) == FIRST_CLUSTER_S
 
 
 def test_a_point_that_no_signal_names_is_not_served_once_there_are_signals() -> None:
     view = view_of(load("mid"))
-    assert view.heard
     assert view.is_served(MID, 100.0)
     assert not view.is_served(NOWHERE, 100.0)
     assert view.load(NOWHERE) is None

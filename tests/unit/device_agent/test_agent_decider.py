@@ -16,7 +16,7 @@ COARSE = option(3, "mid/coarse", bytes_mean=1_000, drop=0.08)
 WHOLE = option(4, "output/whole")
 OPTIONS = (PIXELS, FINE, COARSE, WHOLE)
 DEVICE_S = {PIXELS.id: 0.001, FINE.id: 0.010, COARSE.id: 0.010, WHOLE.id: 0.060}
-SLOW_S_PER_BYTE, NEAR_S_PER_BYTE, FAST_S_PER_BYTE = 1e-6, 1.3e-7, 1e-8
+SLOW_S_PER_BYTE, NEAR_S_PER_BYTE, FAST_S_PER_BYTE = 1e-6, 5e-7, 1e-8
 """The coarse rate wins on the slow link, the pixels on the fast one, and where they are near it is by half a ms."""
 
 
@@ -34,7 +34,7 @@ def decider_of(policy: str = "auto", *, calm: bool = True, link: FixedLink | Non
     constraints = changes.pop("constraints", Constraints())
     rules = Rules(policy=parse_policy(policy), constraints=constraints, calm=calm)
     cluster = ClusterView()
-    cluster.note_loads([load("input", service_s=0.010, queue_s=0), load("mid", service_s=0.003, queue_s=0)], now_s=0.0)
+    cluster.note_loads([load(point, service_s=0.003, queue_s=0.0) for point in ("input", "mid")], now_s=0.0)
     costs = OptionCosts(OPTIONS, DEVICE_S)
     return make_decider(OPTIONS, costs, rules, link=link or FixedLink(), cluster=cluster, **changes)
 

@@ -38,3 +38,9 @@ def test_a_device_that_is_unknown_or_faster_than_this_machine_cannot_be_emulated
     with pytest.raises(SettingError) as caught:
         Emulation(device).of(BACKBONE, known_macs()[BACKBONE], own_whole_s)
     assert caught.value.mend
+
+
+def test_a_device_and_a_factor_cannot_both_be_played() -> None:
+    with pytest.raises(SettingError) as caught:
+        Emulation("raspberry-pi-4b", 3.0)
+    assert "--device-slowdown" in caught.value.mend

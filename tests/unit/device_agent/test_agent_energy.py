@@ -50,3 +50,9 @@ def test_a_device_that_nobody_knows_is_refused_with_those_that_are_known() -> No
     with pytest.raises(SettingError) as caught:
         energy_of("raspberry-pi-9z", "wifi", None)
     assert "raspberry-pi-4b" in caught.value.mend
+
+
+@pytest.mark.parametrize("watts", [-5.0, float("nan"), float("inf")])
+def test_a_power_that_cannot_be_is_refused(watts: float) -> None:
+    with pytest.raises(SettingError, match="extra_w"):
+        energy_of(None, "none", watts)

@@ -3,7 +3,6 @@ from agent_fakes import option
 
 from device_agent.option_table import OptionTable
 from device_agent.policy import parse_policy
-from wire.ids import OptionId
 
 OPTIONS = (
     option(11, "mid/fine", drop=0.01),
@@ -25,12 +24,6 @@ def test_a_table_has_a_row_for_each_option_and_each_point_that_is_served_once() 
 def test_the_option_that_sends_nothing_is_the_local_one() -> None:
     assert TABLE.sends.tolist() == [True, False, True, True]
     assert TABLE.local == 1
-
-
-def test_an_option_is_found_by_its_id() -> None:
-    assert [TABLE.row(one.id) for one in OPTIONS] == [0, 1, 2, 3]
-    with pytest.raises(ValueError, match="not in tuple"):
-        TABLE.row(OptionId(99))
 
 
 @pytest.mark.parametrize(

@@ -44,11 +44,11 @@ def snapshot(*, drop: float = 1.0, **changes) -> Snapshot:
 
 
 def chosen(kind: PolicyKind, **changes) -> int:
-    return TABLE.row(plan_as(kind, snapshot(**changes), PROFILE_S, SERVICE_S).option_id)
+    return TABLE.ids.index(plan_as(kind, snapshot(**changes), PROFILE_S, SERVICE_S).option_id)
 
 
 def ours(**changes) -> int:
-    return TABLE.row(plan(snapshot(**changes)).option_id)
+    return TABLE.ids.index(plan(snapshot(**changes)).option_id)
 
 
 @pytest.mark.parametrize(("s_per_byte", "row"), [(1e-8, INPUT), (1e-6, COARSE), (4e-5, LATE), (1e-3, OUTPUT)])
@@ -89,7 +89,7 @@ def test_jalad_takes_the_least_within_the_drop_that_it_may_lose() -> None:
 
 def test_neurosurgeon_knows_a_cut_and_no_rate_so_it_takes_the_most_accurate_rate_of_each_point() -> None:
     assert chosen("neurosurgeon") == FINE
-    # Only here does the coarse rate win for the others.
+    # Here the coarse rate of the middle is the best, and there is no such cut.
     link = LinkView(0.0, 9e-6)
     assert (chosen("neurosurgeon", link=link), chosen("deepcod", link=link)) == (LATE, COARSE)
 

@@ -57,7 +57,7 @@ def snapshot(policy: str = "auto", **changes) -> Snapshot:
 
 
 def chosen(policy: str = "auto", **changes) -> int:
-    return TABLE.row(plan(snapshot(policy, **changes)).option_id)
+    return TABLE.ids.index(plan(snapshot(policy, **changes)).option_id)
 
 
 def decided(**changes) -> Decision:
@@ -94,7 +94,7 @@ def test_the_fewest_bytes_win_a_slow_link_the_picture_a_fast_one_and_the_device_
 def test_a_point_that_is_busy_or_not_served_is_left_out() -> None:
     assert chosen(cluster_s=np.array([0.003, 9.0, 9.0, 0])) == INPUT
     decision = decided(served=np.array([True, False, False, True]))
-    assert TABLE.row(decision.option_id) == INPUT
+    assert TABLE.ids.index(decision.option_id) == INPUT
     assert "2 not served now" in decision.reasons
 
 
@@ -112,7 +112,7 @@ def test_each_policy_leaves_what_it_says() -> None:
 
 def test_while_the_link_is_down_the_device_answers_and_says_whether_a_plan_gave_way() -> None:
     down = decided(link=None)
-    assert TABLE.row(down.option_id) == OUTPUT
+    assert TABLE.ids.index(down.option_id) == OUTPUT
     assert down.link_down
     assert not plan(snapshot("device-only", link=None)).link_down
 
@@ -143,17 +143,17 @@ def test_a_deadline_counts_from_when_the_frame_was_due_and_bears_what_the_link_m
 
 def test_where_nothing_is_within_the_limits_the_least_bad_is_chosen_and_says_which_broke() -> None:
     decision = decided(limits=Limits(latency_s=0.010, drop=0.05))
-    assert TABLE.row(decision.option_id) == EARLY
+    assert TABLE.ids.index(decision.option_id) == EARLY
     assert decision.broken == ("deadline",)
     assert "deadline" in decision.reasons[0]
     late = decided(limits=Limits(latency_s=0.010), now_s=6.0)
-    assert TABLE.row(late.option_id) == EARLY_SMALL
+    assert TABLE.ids.index(late.option_id) == EARLY_SMALL
     assert late.broken == ("deadline",)
 
 
 def test_an_overdrawn_allowance_takes_what_spends_least() -> None:
     decision = decided(limits=Limits(bytes=-100.0))
-    assert TABLE.row(decision.option_id) == OUTPUT
+    assert TABLE.ids.index(decision.option_id) == OUTPUT
     assert decision.broken == ("bytes",)
 
 
@@ -222,7 +222,7 @@ def test_the_choice_costs_what_the_optimum_of_the_integer_program_costs(
     )  # fmt: skip
     optimum = jalad(cuts, link, most_drop=most_drop)
     assert decision.prediction.total_s == pytest.approx(optimum.costs.latency_s, rel=1e-6)
-    assert cuts.options[table.row(decision.option_id)].drop <= most_drop or most_drop >= 1
+    assert cuts.options[table.ids.index(decision.option_id)].drop <= most_drop or most_drop >= 1
 
 
 def test_a_policy_is_read_from_its_name() -> None:
