@@ -3,13 +3,20 @@
 First in, first out, and never loses a byte. No sockets, no clock, no asyncio.
 """
 
+import random
 from collections import deque
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from loadtests.link_script import LinkState
+from wire.errors import SettingError
 
 Item = TypeVar("Item")
+
+PACKET_BYTES: Final = 1460
+"""What an Ethernet frame carries of a TCP stream."""
+QUEUE_BYTES: Final = 256 * 1024
+"""The bound of the queue where nobody asks for another."""
 
 
 @dataclass(slots=True)
@@ -22,21 +29,37 @@ class _Held(Generic[Item]):
 
 
 class Bottleneck(Generic[Item]):
-    """One direction of a link: a queue that empties at the link's rate, then a propagation delay.
+    """One direction of a link: a queue that empties at the link's rate, then a propagation delay with jitter.
 
     Every call says what time it is (``now_s``, any clock that never goes back), so late timers do not slow
     the link: what should have left by now has left, at the moment when it should have.
+
+    ``queue_bytes`` bounds the queue by ``room_bytes``, which whoever pushes has to look at; an item that is pushed
+    into less room than it needs is not cut. ``seed`` decides every packet's jitter.
+
+    Raises:
+        SettingError: the queue is too short for one packet.
     """
 
-    def __init__(self, state: LinkState) -> None:
+    def __init__(self, state: LinkState, *, queue_bytes: int = QUEUE_BYTES, seed: int = 0) -> None:
+        if queue_bytes < PACKET_BYTES:
+            mend = f"give {PACKET_BYTES} or more"
+            raise SettingError(f"a queue of {queue_bytes} bytes holds no packet", mend=mend)
+        self.queue_bytes = queue_bytes
+        self.queued_bytes = 0
         self._state = state
+        self._random = random.Random(seed)
         self._queue: deque[_Held[Item]] = deque()
         self._flying: deque[_Held[Item]] = deque()
         self._free_at_s = 0.0
-        self.queued_bytes = 0
+
+    @property
+    def room_bytes(self) -> int:
+        """How much more the queue takes, as of the last ``take_due`` or ``set_state``; 0 where it is full."""
+        return max(0, self.queue_bytes - self.queued_bytes)
 
     def push(self, item: Item, size_bytes: int, *, now_s: float) -> None:
-        """Put one item of ``size_bytes`` (0 is allowed) at the end of the queue."""
+        """Put one item of ``size_bytes`` (0 is allowed) at the end of the queue; ``now_s`` may be in the past."""
         self._queue.append(_Held(item, size_bytes, now_s, size_bytes))
         self.queued_bytes += size_bytes
 
@@ -51,12 +74,12 @@ class Bottleneck(Generic[Item]):
     def next_event_s(self) -> float | None:
         """Tell when the next item leaves the queue or comes out; None if nothing will happen by itself."""
         times_s = [self._flying[0].due_s] if self._flying else []
-        if self._queue and self._state.rate_mbps is not None:
+        if self._queue and self._state.bytes_per_s:
             times_s.append(self._leaves_s(self._queue[0]))
         return min(times_s, default=None)
 
     def set_state(self, state: LinkState, *, now_s: float) -> None:
-        """Change rate and delay from ``now_s`` on.
+        """Change rate, delay and jitter from ``now_s`` on.
 
         What is queued leaves at the new rate. If the link goes down, what was under way is lost and has to be
         sent again, so it goes back to the front of the queue.
@@ -72,15 +95,16 @@ class Bottleneck(Generic[Item]):
             self._take_back()
 
     def _transmit(self, now_s: float) -> None:
-        if self._state.rate_mbps is None:
+        if not self._state.bytes_per_s:
             return
         while self._queue and (leaves_s := self._leaves_s(self._queue[0])) <= now_s:
             held = self._queue.popleft()
             self.queued_bytes -= held.size_bytes
             self._free_at_s = leaves_s
-            # A delay that has just shrunk must not let the later item overtake.
+            jitter_s = self._state.draw_jitter_s(self._random)
+            # A delay that has just shrunk, or less jitter, must not let the later item overtake.
             earliest_s = self._flying[-1].due_s if self._flying else 0.0
-            held.due_s = max(earliest_s, leaves_s + self._state.delay_s)
+            held.due_s = max(earliest_s, leaves_s + self._state.delay_s + jitter_s)
             self._flying.append(held)
 
     def _take_back(self) -> None:

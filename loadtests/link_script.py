@@ -3,35 +3,58 @@
 import bisect
 import itertools
 import math
+import random
 from dataclasses import dataclass
 from typing import Final, Self
 
 from wire.errors import SettingError
 
 _FORM: Final = 'write steps as SECONDS:MBPS or SECONDS:down, the first at 0, such as "0:20,25:1.1,50:down,65:20"'
+RATE_MBPS_MAX: Final = 1e6
+"""The fastest that a link, or what competes for one, may run."""
+_JITTER_MAX: Final = 10
+"""The most jitter that one packet gets, as a multiple of the mean; it takes 0.05 % off an exponential's mean."""
 
 
 @dataclass(frozen=True, slots=True)
 class LinkState:
     """One condition of the link, the same in both directions.
 
-    ``rate_mbps`` is in 10⁶ bits a second, or None while the link is down; ``delay_s`` is one-way propagation.
+    ``rate_mbps`` is in 10⁶ bits a second; at 0 the link is stalled, what is queued stands still and nothing is lost;
+    None while the link is down, where what was under way is lost. ``delay_s`` is one-way propagation. ``jitter_s``
+    is the mean of what each packet is delayed on top, exponentially distributed but at most ten times its mean;
+    packets never overtake each other, so where they follow closely the slowest of them holds back the others.
+
+    Raises:
+        SettingError: no link can be in such a state.
     """
 
     rate_mbps: float | None
     delay_s: float
+    jitter_s: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.rate_mbps is not None and not (math.isfinite(self.rate_mbps) and self.rate_mbps > 0):
-            mend = "give a rate above 0 Mbit/s, or say that the link is down"
+        if self.rate_mbps is not None and not 0 <= self.rate_mbps <= RATE_MBPS_MAX:
+            mend = f"give a rate from 0 to {RATE_MBPS_MAX:g} Mbit/s, or say that the link is down"
             raise SettingError(f"a link cannot run at {self.rate_mbps} Mbit/s", mend=mend)
         if not (math.isfinite(self.delay_s) and self.delay_s >= 0):
             raise SettingError(f"a link cannot delay by {self.delay_s} s", mend="give a delay of 0 s or more")
+        if not (math.isfinite(self.jitter_s) and self.jitter_s >= 0):
+            raise SettingError(f"a link cannot jitter by {self.jitter_s} s", mend="give a mean of 0 s or more")
 
     @property
     def bytes_per_s(self) -> float:
-        """The rate in bytes a second; 0 while the link is down."""
-        return 0.0 if self.rate_mbps is None else self.rate_mbps * 1e6 / 8
+        """The rate in bytes a second; 0 while the link is stalled or down."""
+        return (self.rate_mbps or 0.0) * 1e6 / 8
+
+    @property
+    def jitter_max_s(self) -> float:
+        """The most that jitter adds to one packet's delay."""
+        return self.jitter_s * _JITTER_MAX
+
+    def draw_jitter_s(self, dice: random.Random) -> float:
+        """Draw what one packet is delayed on top."""
+        return min(dice.expovariate(1 / self.jitter_s), self.jitter_max_s) if self.jitter_s else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +91,22 @@ class LinkScript:
         return self.steps[max(at - 1, 0)].state
 
     @classmethod
-    def parse(cls, text: str, *, delay_s: float) -> Self:
-        """Read ``"0:20,25:1.1,50:down"``: seconds and Mbit/s of each step, all with the same one-way delay.
+    def parse(cls, text: str, *, delay_s: float, jitter_s: float = 0.0) -> Self:
+        """Read ``"0:20,25:1.1,50:down"``: seconds and Mbit/s of each step, all with the same one-way delay and jitter.
 
         Raises:
             SettingError: the text is not of that form, or the script that it says makes no sense.
 
         """
-        return cls(tuple(_parse_step(part.strip(), delay_s) for part in text.split(",")))
+        return cls(tuple(_parse_step(part.strip(), delay_s, jitter_s) for part in text.split(",")))
 
 
-def _parse_step(text: str, delay_s: float) -> Step:
+def _parse_step(text: str, delay_s: float, jitter_s: float) -> Step:
     at, colon, rate = text.partition(":")
     if not colon:
         raise SettingError(f"{text!r} is no step of a link script", mend=_FORM)
     rate_mbps = None if rate.strip() == "down" else _number(rate, text)
-    return Step(_number(at, text), LinkState(rate_mbps, delay_s))
+    return Step(_number(at, text), LinkState(rate_mbps, delay_s, jitter_s))
 
 
 def _number(text: str, step: str) -> float:

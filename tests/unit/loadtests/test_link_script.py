@@ -40,9 +40,9 @@ def test_a_state_holds_from_its_step_to_the_next_and_the_last_for_ever(t_s: floa
         ("0:20,9:5,3:1", "step 3 s of a link script does not follow step 9 s"),
         ("0:20,inf:5", "step inf s"),
         ("0:20,nan:5", "step nan s"),
-        ("0:0", "cannot run at 0.0 Mbit/s"),
         ("0:-1", "cannot run at -1.0 Mbit/s"),
         ("0:nan", "cannot run at nan Mbit/s"),
+        ("0:inf", "cannot run at inf Mbit/s"),
     ],
 )
 def test_a_bad_script_is_refused_with_what_is_wrong_and_how_to_mend_it(text: str, says: str) -> None:
@@ -58,6 +58,25 @@ def test_a_delay_that_no_link_can_have_is_refused(delay_s: float) -> None:
         LinkState(20.0, delay_s)
 
 
-def test_a_link_that_is_down_moves_no_bytes() -> None:
+@pytest.mark.parametrize("jitter_s", [-0.001, float("nan"), float("inf")])
+def test_a_jitter_that_no_link_can_have_is_refused(jitter_s: float) -> None:
+    with pytest.raises(SettingError, match="cannot jitter"):
+        LinkState(20.0, 0.0, jitter_s)
+
+
+def test_a_script_gives_every_step_the_same_jitter() -> None:
+    script = LinkScript.parse("0:20,25:down", delay_s=0.005, jitter_s=0.002)
+
+    assert [step.state.jitter_s for step in script.steps] == [0.002, 0.002]
+
+
+def test_a_script_tells_a_stalled_link_from_one_that_is_down() -> None:
+    script = LinkScript.parse("0:0,25:down", delay_s=0.005)
+
+    assert [step.state.rate_mbps for step in script.steps] == [0.0, None]
+
+
+def test_a_link_that_is_stalled_or_down_moves_no_bytes() -> None:
     assert LinkState(None, 0.005).bytes_per_s == 0
+    assert LinkState(0.0, 0.005).bytes_per_s == 0
     assert LinkState(8.0, 0.005).bytes_per_s == 1e6
