@@ -1,11 +1,12 @@
 """JALAD's choice of a layer and of its bits, as the integer program that the paper states.
 
-Owns the program; HiGHS solves it. Does no I/O.
+Owns the program. Does no I/O.
 """
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.optimize import LinearConstraint
 
+from cluster.planning.program import solve
 from cluster.planning.single_cut import Choice, costs
 from cluster.planning.tables import CutTable, Link
 from wire.errors import SettingError
@@ -21,21 +22,15 @@ def jalad(table: CutTable, link: Link, *, most_drop: float) -> Choice:
 
     Raises:
         SettingError: every option loses more than ``most_drop``.
+        IsthmusError: HiGHS does not solve the program.
     """
     choices = [Choice(option, costs(option, link)) for option in table.options]
     drops = np.array([option.drop for option in table.options])
     latency_s = np.array([choice.costs.latency_s for choice in choices])
-    # The solver's tolerances are absolute: the costs are scaled so that these are far below any difference.
-    scale = 1e3 / (latency_s.max() or 1.0)
-    solution = milp(
-        latency_s * scale,
-        constraints=LinearConstraint(np.ones((1, len(choices))), 1, 1),
-        bounds=Bounds(0, (drops <= most_drop).astype(float)),
-        integrality=np.ones(len(choices)),
-    )
-    if solution.x is None:
+    chosen = solve(latency_s, [LinearConstraint(np.ones((1, len(choices))), 1, 1)], (drops <= most_drop).astype(float))
+    if chosen is None:
         raise SettingError(
             f"no option keeps the drop at {most_drop:.4g}; the least there is is {drops.min():.4g}",
             mend="allow as much, or add options that lose less",
         )
-    return choices[int(np.argmax(solution.x))]
+    return choices[int(np.argmax(chosen))]

@@ -12,8 +12,9 @@ from typing import Final
 import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.optimize import LinearConstraint
 
+from cluster.planning.program import solve
 from cluster.planning.schedules import Place, Schedule, Step, Steps
 from cluster.planning.tables import BackwardTable, GroupTable, Link, Objective
 from wire.errors import SettingError
@@ -86,6 +87,7 @@ def bounded_schedule(
         SettingError: no schedule is within the limits; the error names the one that cannot be kept and the least that
             there is, or, where each alone could be kept, all of them. Or the backward table is of another number of
             groups.
+        IsthmusError: HiGHS does not solve the program.
     """
     steps = Steps(table, link, backward)
     most = {name: getattr(limits, name) for name in _COSTS if getattr(limits, name) < inf}
@@ -122,18 +124,12 @@ def _least(steps: Steps, name: str, most: dict[str, float]) -> list[Step] | None
         # A step that is over a limit alone: said here, it holds for a limit of 0 too, to which no tolerance scales.
         usable[values[each] > limit * (1 + TOLERANCE)] = 0
     rows = [_flow(steps), *(_limit(values[each] * usable, limit) for each, limit in most.items())]
-    weights = values[name] * usable
-    # The solver's tolerances on the objective are absolute: it is scaled so that they are far below any difference.
-    scale = 1e3 / (weights.max() or 1.0)
-    solution = milp(
-        weights * scale, constraints=rows, bounds=Bounds(0, usable), integrality=np.ones(len(weights)),
-        options={"mip_rel_gap": 0.0},
-    )  # fmt: skip
-    if solution.x is None:
+    chosen = solve(values[name] * usable, rows, usable)
+    if chosen is None:
         return None
     # The graph has no cycles, so the edges that are taken are one path, and they lie along it in this order.
-    taken = [step for step, value in zip(steps.all, solution.x, strict=True) if value > 0.5]
-    return sorted(taken, key=lambda step: (step.start[0], step.end[0]))
+    path = [step for step, taken in zip(steps.all, chosen, strict=True) if taken]
+    return sorted(path, key=lambda step: (step.start[0], step.end[0]))
 
 
 def _flow(steps: Steps) -> LinearConstraint:

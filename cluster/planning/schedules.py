@@ -25,6 +25,14 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class Transfer:
+    """The tensor before group ``boundary`` (behind the last for their number) goes to a side."""
+
+    boundary: int
+    to: Side
+
+
+@dataclass(frozen=True, slots=True)
 class Schedule:
     """Where every group runs, in order, and what one frame (or one training step) costs so."""
 
@@ -36,6 +44,16 @@ class Schedule:
     """Of executions on the cluster, without transfers."""
     cluster_share: float
     """``cluster_s`` over that of running everything on the cluster at once."""
+
+    @property
+    def transfers(self) -> tuple[Transfer, ...]:
+        """Where a frame changes sides, in order; it begins on the device, and its answer ends there."""
+        places: list[tuple[int, Side]] = [(segment.first, segment.side) for segment in self.segments]
+        places.append((self.segments[-1].last + 1, "device"))
+        befores: list[Side] = ["device", *(side for _, side in places[:-1])]
+        return tuple(
+            Transfer(boundary, side) for before, (boundary, side) in zip(befores, places, strict=True) if side != before
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +115,12 @@ class Steps:
             cluster_s=cluster_s,
             cluster_share=cluster_s / whole_s if whole_s else 0.0,
         )
+
+    def on_one_side(self, side: Side) -> Schedule:
+        """Give the schedule that executes all groups together on one side."""
+        every = Segment(0, self._table.groups - 1, side)
+        execution = next(step for step in self.all if step.segment == every and step.start == self.source)
+        return self.schedule([execution] if side == "device" else [execution, self.all[-1]])
 
     def _segments(self) -> Iterator[Segment]:
         sides: tuple[Side, Side] = ("device", "cluster")

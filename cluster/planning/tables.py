@@ -27,6 +27,7 @@ class CutOption:
 
     point: PointName
     rate: str
+    codec: str = ""
     device_s: float
     """Of head and encoder, without load."""
     cluster_s: float
@@ -40,8 +41,13 @@ class CutOption:
     cluster_share: float = 0.0
     """The share of the backbone's work that the cluster is left with."""
 
+    @property
+    def name(self) -> str:
+        """Point, codec and rate."""
+        return "/".join(part for part in (self.point, self.codec, self.rate) if part)
+
     def __post_init__(self) -> None:
-        label = f"option {self.point}/{self.rate}"
+        label = f"option {self.name}"
         amounts = ("device_s", "cluster_s", "bytes", "device_energy_j", "cluster_share")
         _check_amounts(label, {name: getattr(self, name) for name in amounts})
         if not -1 <= self.drop <= 1:
