@@ -14,6 +14,8 @@ COMMANDS: Final = {
     "train": ("cluster.cli.train", "Train the codec of one partition point."),
     "bundle": ("cluster.cli.bundle", "Build, inspect and check bundles."),
     "eval": ("cluster.cli.eval", "Measure every option of a bundle on labelled pictures."),
+    "profile": ("cluster.cli.profile", "Measure this machine, or a device like another, group by group."),
+    "plan": ("cluster.cli.plan", "Plan cuts and schedules as the papers do."),
     "up": ("cluster.cli.up", "Start a cluster on this machine and serve a bundle."),
     "demo": ("cluster.cli.demo", "Stream a clip from two agents over a changing link."),
     "bench": ("cluster.cli.bench", "Measure Isthmus against its rivals."),
