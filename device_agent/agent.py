@@ -140,6 +140,7 @@ class Agent:
                 return
             if self.tally.frames == 1:
                 await answerer.prepare_local()
+            await answerer.look_at_sizes(due)
 
     async def _next_frame(self, feed: FrameFeed) -> DueFrame | None:
         if self._meter is not None:

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from device_agent.emulation import Emulated
-from device_agent.planner import Prediction
+from device_agent.prediction import Prediction
 from wire.manifest import Option
 
 LATENCIES_KEPT: Final = 100_000

@@ -87,9 +87,13 @@ class Answerer:
             predicted_s=prediction.total_s,
         )
         attempt = _Attempt(due, begun_s, decision, planned, plan_s, waits)
-        if planned.coder == "none":
-            return await self._alone(attempt)
-        return await self._with_cluster(attempt)
+        return await (self._alone(attempt) if planned.coder == "none" else self._with_cluster(attempt))
+
+    async def look_at_sizes(self, due: DueFrame) -> None:
+        """Between two frames, see how large the last one would have been as a picture, if it is time to."""
+        for option in self._decider.wants_sizes(time.monotonic()):
+            encoded = await self._work(partial(self._loaded.head.encode, option, due.pixels))
+            self._loaded.costs.note_size(option.id, len(encoded.bitstream))
 
     async def prepare_local(self) -> None:
         """Have the device's own answer ready, before the link is missed."""
@@ -118,15 +122,16 @@ class Answerer:
     async def _beside(self, attempt: _Attempt, first: asyncio.Task[Look]) -> FrameAnswer:
         """Have the device answer while the first look may still be answered too; whichever is first counts.
 
+        But an answer in doubt, for which there is no time to look again, does not: the device runs the whole network.
         The other one is given up: a run of the graph is ended early, or it would hold up the head of the next frame.
         """
         stop = RunStop()
         local = asyncio.create_task(self._local(attempt, stop))
         try:
-            while not (local.done() or _is_answered(first)):
+            while not (local.done() or self._is_certain(attempt, first)):
                 waiting = [task for task in (local, first) if not task.done()]
                 await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            if not local.done():
+            if self._is_certain(attempt, first):
                 stop.set()
                 return self._by_cluster(attempt, (first.result(),), local_s=stop.ran_s)
             self._transport.give_up(attempt.due.frame_id)
@@ -134,7 +139,9 @@ class Answerer:
                 # What was sent is told at once; a head that still runs, or a stream that opens, is left behind.
                 await asyncio.wait((first,), timeout=_GIVE_UP_S)
             looks = (first.result(),) if first.done() else ()
-            fallback = next((look.reply.fallback for look in looks if isinstance(look.reply, NoReply)), "late")
+            fallback = next((look.reply.fallback for look in looks if isinstance(look.reply, NoReply)), None)
+            if fallback is None:
+                fallback = "doubt" if looks else "late"
             return self._by_device(attempt, local.result(), looks, fallback=fallback, local_s=stop.ran_s)
         finally:
             stop.set()
@@ -189,6 +196,13 @@ class Answerer:
         # It takes about as long as the last one: the round trip and the queue are most of it.
         left_s = attempt.patience.until_s - time.monotonic()
         return not self._transport.down.is_set() and left_s >= looks[-1].exchange_s
+
+    def _is_certain(self, attempt: _Attempt, first: asyncio.Task[Look]) -> bool:
+        if not _is_answered(first):
+            return False
+        result = last_result((first.result(),))
+        refinements = attempt.planned.refinements
+        return result is not None and not (refinements and leaves_doubt(result, refinements[0]))
 
     async def _alone(self, attempt: _Attempt) -> FrameAnswer:
         local = await self._local(attempt)

@@ -6,6 +6,7 @@ virtual time decides with this very code.
 
 import random
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 
@@ -15,10 +16,13 @@ from device_agent.energy import EnergyModel
 from device_agent.link_estimate import LinkEstimate
 from device_agent.option_costs import OptionCosts
 from device_agent.option_table import Floats, OptionTable
-from device_agent.papers_planners import PAPERS, plan_as
-from device_agent.planner import Decision, Estimates, Limits, Snapshot, plan
+from device_agent.papers_planners import PAPERS, Offline, plan_as
+from device_agent.planner import Decision, plan
 from device_agent.rules import Rules
+from device_agent.snapshot import Estimates, Held, Limits, Snapshot
 from wire.manifest import Option
+
+SIZES_EVERY_S: Final = 2.0
 
 
 @dataclass(eq=False)
@@ -37,26 +41,45 @@ class Decider:
     switches: int = 0
     """How often the option was another than that of the frame before."""
     table: OptionTable = field(init=False)
-    _held: int | None = field(init=False, default=None)
+    _held: Held | None = field(init=False, default=None)
+    _sizes_due_s: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
         self.table = OptionTable.of(self.options)
         self._allowed = self.table.allowed_by(self.rules.policy)
         self._random = random.Random(self.seed)
-        self._profile_s = self.costs.device_s
+        self._offline = Offline(self.costs.device_s, self.costs.moved_bytes)
 
     def decide(self, *, due_s: float, now_s: float, link_up: bool) -> Decision:
         """Choose the option for a frame that was due at ``due_s``."""
         snapshot = self._snapshot(due_s, now_s, link_up=link_up)
         decision = self._plan(snapshot)
-        row = self.costs.row(decision.option_id)
-        self.switches += self._held is not None and row != self._held
-        self._held = row
+        self._hold(decision, snapshot)
         return decision
+
+    def _hold(self, decision: Decision, snapshot: Snapshot) -> None:
+        row, held = self.costs.row(decision.option_id), self._held
+        moved = held is not None and row != held.row
+        self.switches += moved
+        cluster_s = snapshot.estimates.cluster_s
+        if held is not None and not (moved or decision.is_best):
+            cluster_s = held.cluster_s
+        self._held = Held(row, snapshot.now_s, cluster_s)
 
     def local_s(self) -> float:
         """Give the expected seconds of the device's own answer."""
         return float(self.costs.device_s[self.table.local])
+
+    def wants_sizes(self, now_s: float) -> tuple[Option, ...]:
+        """Give the options whose size a frame should be asked for now, though it was not sent so.
+
+        Those that code the frame's own pixels: how large a picture becomes depends on what is in it far more than the
+        size of a code does, and the bundle knows it of other pictures only. It takes no head; now and then is enough.
+        """
+        if not self.rules.policy.chooses or now_s < self._sizes_due_s:
+            return ()
+        self._sizes_due_s = now_s + SIZES_EVERY_S
+        return tuple(option for option in self.options if option.coder != "none" and option.device_graph is None)
 
     def spend(self, moved_bytes: float, energy_j: float) -> None:
         """Take what a frame cost of the allowances."""
@@ -66,7 +89,7 @@ class Decider:
     def _plan(self, snapshot: Snapshot) -> Decision:
         kind = self.rules.policy.kind
         if kind in PAPERS:
-            return plan_as(kind, snapshot, self._profile_s, self._service_s())
+            return plan_as(kind, snapshot, self._offline, self._service_s())
         return plan(snapshot)
 
     def _snapshot(self, due_s: float, now_s: float, *, link_up: bool) -> Snapshot:
@@ -75,6 +98,7 @@ class Decider:
         estimates = Estimates(
             device_s=self.costs.device_s,
             moved_bytes=self.costs.moved_bytes,
+            bytes_sd=self.costs.bytes_sd,
             looks=self.costs.looks,
             cluster_s=cluster_s[self.table.point_of],
             served=served[self.table.point_of],

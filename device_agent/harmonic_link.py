@@ -48,6 +48,10 @@ class HarmonicLink:
             self._s_per_byte.append(max(link_s, LEAST_TRANSFER_S) / moved_bytes)
             self._learnt_s = now_s
 
+    def note_train(self, path_bytes: int, round_trip_s: float, *, now_s: float) -> None:
+        """Take a train of pings as a transfer; a link that is never probed sees none."""
+        self.note_transfer(path_bytes, round_trip_s, now_s=now_s)
+
     def note_late(self, moved_bytes: int, waited_s: float, *, now_s: float) -> None:
         """Take one exchange that is not answered yet: it counts if it is slower already than what is known."""
         known = self._mean_s_per_byte if self._s_per_byte else 0.0

@@ -30,6 +30,9 @@ class LinkEstimate(Protocol):
     def note_transfer(self, moved_bytes: int, link_s: float, *, now_s: float) -> None:
         """Take one exchange that was answered: its bytes both ways, and its round trip less the cluster's time."""
 
+    def note_train(self, path_bytes: int, round_trip_s: float, *, now_s: float) -> None:
+        """Take a train of pings: bytes that followed each other on the way, and the round trip of the last one."""
+
     def note_late(self, moved_bytes: int, waited_s: float, *, now_s: float) -> None:
         """Take one exchange that is not answered after ``waited_s`` on a living link."""
 

@@ -15,10 +15,13 @@ OWN_WEIGHT: Final = 0.05
 """Of an option's own deviation from its profile, which should not take up what the device's load does."""
 OUTLIER: Final = 3.0
 """A sample counts as at most this many times what was expected: one stall must not banish an option for good."""
+SIZE_WEIGHT: Final = 0.5
+"""Of a size that is looked at only now and then."""
 LOOKS_WEIGHT: Final = 0.05
 """The same for the number of looks: a frame has one or two or three, so a mean of few frames would jump about."""
 MESSAGE_BYTES: Final = 90
 """What a ``Frame`` adds to its bitstream on the link, WebSocket and TCP headers included."""
+_P95_SDS: Final = 1.645
 REPLY_BYTES: Final = 400
 """What a ``Result`` takes on the link."""
 
@@ -40,6 +43,9 @@ class OptionCosts:
         """The mean number of a frame's messages."""
         means = np.array([option.measured.bytes_mean for option in options], float)
         self._sent_bytes: Floats = np.where(sends, means + self.looks * MESSAGE_BYTES, 0.0)
+        most = np.array([option.measured.bytes_p95 for option in options], float)
+        spread = np.maximum(most - means, 0.0) / _P95_SDS
+        self._spread: Floats = np.divide(spread, means, out=np.zeros(len(options)), where=means > 0)
 
     @property
     def device_s(self) -> Floats:
@@ -50,6 +56,11 @@ class OptionCosts:
     def moved_bytes(self) -> Floats:
         """The mean bytes of a frame's messages, both ways."""
         return self._sent_bytes + self.looks * REPLY_BYTES
+
+    @property
+    def bytes_sd(self) -> Floats:
+        """The standard deviation of ``moved_bytes`` from frame to frame."""
+        return self._spread * np.maximum(self._sent_bytes - self.looks * MESSAGE_BYTES, 0.0)
 
     def row(self, option_id: OptionId) -> int:
         """Give the row of an option."""
@@ -69,7 +80,14 @@ class OptionCosts:
     def note_sent(self, option_id: OptionId, sent_bytes: int, looks: int) -> None:
         """Take the bytes and the number of one frame's messages."""
         row = self._row[option_id]
-        mean = self._sent_bytes[row]
-        counted = min(float(sent_bytes), OUTLIER * mean) if mean > 0 else float(sent_bytes)
-        self._sent_bytes[row] += (WEIGHT if mean > 0 else 1.0) * (counted - mean)
+        self._blend_bytes(row, float(sent_bytes), WEIGHT)
         self.looks[row] += LOOKS_WEIGHT * (looks - self.looks[row])
+
+    def note_size(self, option_id: OptionId, bitstream_bytes: int) -> None:
+        """Take the bytes that an option's one message would have had, for a frame that was not sent so."""
+        self._blend_bytes(self._row[option_id], float(bitstream_bytes + MESSAGE_BYTES), SIZE_WEIGHT)
+
+    def _blend_bytes(self, row: int, sent_bytes: float, weight: float) -> None:
+        mean = self._sent_bytes[row]
+        counted = min(sent_bytes, OUTLIER * mean) if mean > 0 else sent_bytes
+        self._sent_bytes[row] += (weight if mean > 0 else 1.0) * (counted - mean)

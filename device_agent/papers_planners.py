@@ -4,26 +4,38 @@ Each keeps what its paper knows and leaves out what it does not: no round trip o
 no load of the device, no hysteresis. Pure, like ``planner``.
 """
 
+from dataclasses import dataclass
 from math import inf
 from typing import Final
 
 import numpy as np
 
 from device_agent.option_table import Flags, Floats
-from device_agent.planner import Costs, Decision, Snapshot
+from device_agent.planner import Decision
 from device_agent.policy import PolicyKind
+from device_agent.prediction import Costs
+from device_agent.snapshot import Snapshot
 
 PAPERS: Final[tuple[PolicyKind, ...]] = ("deepcod", "jalad", "neurosurgeon")
 
 
-def plan_as(kind: PolicyKind, snapshot: Snapshot, profile_s: Floats, service_s: Floats) -> Decision:
-    """Choose as a paper does; ``profile_s`` is the device's without load, ``service_s`` the cluster's without queue.
+@dataclass(frozen=True, slots=True, eq=False)
+class Offline:
+    """What was known before the first frame: (options,) seconds of the device without load, and bytes both ways."""
 
-    deepcod: the least of device + bytes / bandwidth + cluster (Yao et al., SenSys 2020, equation 14).
-    jalad: the same under a bound on the drop, from an offline profile (Li et al., ICPADS 2018, its integer program with
-        one cut, whose optimum is the least of the options within the bound).
-    neurosurgeon: a cut and no rate, so the most accurate rate of each point, from profiles and the last transfer
-        (Kang et al., ASPLOS 2017).
+    device_s: Floats
+    moved_bytes: Floats
+
+
+def plan_as(kind: PolicyKind, snapshot: Snapshot, offline: Offline, service_s: Floats) -> Decision:
+    """Choose as a paper does; ``service_s`` is the cluster's without queue.
+
+    deepcod: the least of device + bytes / bandwidth + cluster, all as measured lately (Yao et al., SenSys 2020,
+        equation 14).
+    jalad: the same from tables that were made offline, of times and sizes (Li et al., ICPADS 2018, its integer program
+        with one cut, whose optimum is the least of the options within the bound).
+    neurosurgeon: a cut and no rate, so the most accurate rate of each point, from an offline profile and the last
+        transfer (Kang et al., ASPLOS 2017).
     The bound on the drop is the same for all, so that none is faster by losing more.
     """
     table, estimates = snapshot.table, snapshot.estimates
@@ -35,7 +47,10 @@ def plan_as(kind: PolicyKind, snapshot: Snapshot, profile_s: Floats, service_s: 
         allowed &= _most_accurate(snapshot)
     if not allowed.any():
         allowed = ~table.sends
-    total_s = profile_s + estimates.moved_bytes * estimates.link.s_per_byte + service_s
+    device_s, moved_bytes = (
+        (estimates.device_s, estimates.moved_bytes) if kind == "deepcod" else (offline.device_s, offline.moved_bytes)
+    )
+    total_s = device_s + moved_bytes * estimates.link.s_per_byte + service_s
     row = int(np.where(allowed, total_s, inf).argmin())
     return Decision(table.ids[row], costs.at(row, estimates), (f"as {kind} does, of {int(allowed.sum())}",))
 

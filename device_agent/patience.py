@@ -6,6 +6,8 @@ from typing import Final
 LOCAL_MARGIN: Final = 1.1
 """The device's own answer may take so much longer than expected, and still be in time."""
 LOCAL_MARGIN_S: Final = 0.005
+_EXPECTED: Final = 1.25
+"""And the device begins its own answer when the cluster's is late by a quarter of what was predicted."""
 _TWICE: Final = 2.0
 """Where no deadline can be kept, the cluster is waited for as long again as was predicted."""
 _LEAST_S: Final = 0.02
@@ -24,18 +26,23 @@ class Patience:
     """When the cluster's answer is no longer waited for."""
 
 
+def alone_s(ends_s: float, local_s: float) -> float:
+    """Give when the device has to begin its own answer, for one that is done at ``ends_s``."""
+    return ends_s - LOCAL_MARGIN * local_s - LOCAL_MARGIN_S
+
+
 def patience(
     *, due_s: float, begun_s: float, deadline_s: float, local_s: float, device_s: float, predicted_s: float
 ) -> Patience:
     """Say how long to wait for a frame that was due at ``due_s`` and begun at ``begun_s``.
 
     The device finishes alone early enough for the deadline: ``local_s`` before it, with a margin. Where it could not,
-    since it is slower than that or still busy with the head (``device_s``), an early start would win nothing: then it
-    begins when the deadline has passed, or when twice the predicted time has, whichever is later.
+    since it is slower than that or still busy with the head (``device_s``), it begins soon after the cluster's answer
+    was to be expected. That is waited for until the deadline has passed or twice the predicted time has, the later one.
     """
     ends_s = due_s + deadline_s
-    alone_s = ends_s - LOCAL_MARGIN * local_s - LOCAL_MARGIN_S
-    if alone_s >= begun_s + device_s:
-        return Patience(alone_s, ends_s)
-    patient_s = max(ends_s, begun_s + min(_TWICE * predicted_s + _LEAST_S, _MOST_S))
-    return Patience(patient_s, patient_s)
+    alone_from_s = alone_s(ends_s, local_s)
+    if alone_from_s >= begun_s + device_s:
+        return Patience(alone_from_s, ends_s)
+    until_s = max(ends_s, begun_s + min(_TWICE * predicted_s + _LEAST_S, _MOST_S))
+    return Patience(min(begun_s + _EXPECTED * predicted_s + LOCAL_MARGIN_S, until_s), until_s)

@@ -7,11 +7,11 @@ import math
 from typing import Final
 
 FIRST_WAIT_S: Final = 2.0
-MOST_WAIT_S: Final = 30.0
+MOST_WAIT_S: Final = 10.0
 
 
 class ProbeTimer:
-    """A wait that doubles, from 2 s to 30 s, with every probe that found nothing new."""
+    """A wait that doubles, from 2 s to 10 s, with every probe that found nothing new."""
 
     def __init__(self) -> None:
         self.reset()

@@ -9,7 +9,7 @@ import time
 from typing import Final
 
 from device_agent.cluster_info import Fetch, fetch_loads
-from device_agent.stream import TRAIN_BYTES, PointStream
+from device_agent.stream import TRAIN_BYTES, TRAIN_PATH_BYTES, PointStream
 from device_agent.transport import Transport
 from wire.errors import IsthmusError
 from wire.ids import PointName
@@ -23,7 +23,7 @@ _PINGS_WITHOUT_ANSWER: Final = 20
 
 
 async def keep_probing(transport: Transport, point: PointName) -> None:
-    """While the link is down, ask twice a second whether it is back, on old streams and by a new one.
+    """While the link is down, ask every second or so whether it is back, on old streams and by a new one.
 
     A stream that outlived the outage answers at once where TCP was only held up; where packets were lost,
     TCP may wait for many seconds before it tries again, and a new connection is sooner.
@@ -82,10 +82,10 @@ async def keep_loads(transport: Transport, fetch: Fetch) -> None:
 async def _send_train(transport: Transport, stream: PointStream) -> None:
     def on_last(round_trip_s: float) -> None:
         if round_trip_s < PROBE_TIMEOUT_S:
-            transport.link.note_transfer(TRAIN_BYTES, round_trip_s, now_s=time.monotonic())
+            transport.link.note_train(TRAIN_PATH_BYTES, round_trip_s, now_s=time.monotonic())
         else:
             # An outage may have held it up, so all that is certain is that the link was not fast.
-            transport.link.note_late(TRAIN_BYTES, PROBE_TIMEOUT_S, now_s=time.monotonic())
+            transport.link.note_late(TRAIN_PATH_BYTES, PROBE_TIMEOUT_S, now_s=time.monotonic())
         transport.heard("pong")
 
     transport.probe_bytes += TRAIN_BYTES

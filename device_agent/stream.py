@@ -30,6 +30,8 @@ _PING_BYTES: Final = 125
 """The most that a ping may carry."""
 TRAIN_BYTES: Final = TRAIN_PINGS * (2 * _PING_BYTES + 8)
 """What a train of pings moves, both ways, with the headers of its WebSocket frames."""
+TRAIN_PATH_BYTES: Final = TRAIN_PINGS * (_PING_BYTES + 6) + _PING_BYTES + 2
+"""What of it is on the way one after another: all the pings, and the last one's pong; the others travel meanwhile."""
 _CLOSE_S: Final = 0.3
 _ERROR_BY_STATUS: Final[dict[int, type[IsthmusError]]] = {
     404: UnknownPoint,

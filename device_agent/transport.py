@@ -26,10 +26,10 @@ OPEN_TIMEOUT_S: Final = 2.0
 OUTAGE_S: Final = 1.5
 """A reply that took longer than this says that the link was away, not that it is slow."""
 _ABANDONED_KEPT: Final = 256
-_REFUSED_S: Final = 0.5
+REFUSED_S: Final = 0.5
 _SHORT_LIVED_S: Final = 1.0
-_LINK_TIMES: Final = 2.0
-_LEAST_SILENCE_S: Final = 0.03
+LINK_TIMES: Final = 2.0
+LEAST_SILENCE_S: Final = 0.03
 
 Emit = Callable[[str, dict[str, Any]], None]
 
@@ -329,9 +329,7 @@ class Transport:
         sent = self._waiting.get(frame_id)
         silent = self.last_heard_s < since_s
         if sent is not None:
-            if not silent:
-                # What an outage held up, once it comes, says nothing of the bandwidth.
-                self._abandon(frame_id, sent)
+            self._abandon(frame_id, sent)
             if not silent or not self._confirmed:
                 self.link.note_late(sent.sent_bytes, time.perf_counter() - sent.sent_s, now_s=time.monotonic())
         silence_s = time.monotonic() - since_s
@@ -344,7 +342,7 @@ class Transport:
     def _meaningful_silence_s(self, sent_bytes: int) -> float:
         """Give how long a link that is up may say nothing: twice what an exchange of so many bytes should take."""
         view = self.link.view(time.monotonic())
-        return max(_LINK_TIMES * (view.base_s + sent_bytes * view.s_per_byte), _LEAST_SILENCE_S)
+        return max(LINK_TIMES * (view.base_s + sent_bytes * view.s_per_byte), LEAST_SILENCE_S)
 
     def _abandon(self, frame_id: int, sent: _Sent) -> None:
         self._abandoned[frame_id] = sent
@@ -367,7 +365,7 @@ class Transport:
         if isinstance(error, LookMissing):
             return  # the stream was cut between two looks; the point itself is well
         if retry_after_s or isinstance(error, Overloaded) or not error.retryable:
-            self.cluster.note_refusal(point, until_s=time.monotonic() + max(retry_after_s, _REFUSED_S))
+            self.cluster.note_refusal(point, until_s=time.monotonic() + max(retry_after_s, REFUSED_S))
 
     async def _replace(self, old: PointStream, grace_s: float) -> None:
         """Make before break: open the new stream, let the old one finish, then close it."""

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from math import inf
 
 from agent_fakes import PICTURE, FakeHead, FakeTransport, load, load_bundle, make_decider, option, result
@@ -15,9 +16,16 @@ from device_agent.patience import Patience
 from device_agent.policy import parse_policy
 from device_agent.rules import Constraints, Rules
 from device_agent.transport import NoReply, Reply
+from wire.manifest import Refinement
 
 SENT, WHOLE = option(1, "mid/r", bytes_mean=400), option(2, "output/whole")
-OPTIONS = (SENT, WHOLE)
+REFINED = replace(
+    option(3, "mid/refined", bytes_mean=4_000), coder="rans", tables="fine.npy", gains="fine-gains.npy",
+    refinements=(Refinement(0.25, "fine-by-coarse.npy", "fine-gains.npy"),),
+)  # fmt: skip
+"""Larger and slower than the other one, so that it is not chosen by itself."""
+PIXELS = replace(option(4, "input/raw", bytes_mean=40_000), device_graph=None)
+OPTIONS = (SENT, WHOLE, REFINED, PIXELS)
 LOAD = load("mid")
 REPLY = Reply(result(SENT.id, 0, (0.9, 0.1), of_load=LOAD), 300, received_bytes=50, round_trip_s=0.01, message_s=0.0)
 WAIT_S = 20.0
@@ -50,7 +58,7 @@ class Bench:
     def __init__(self, folder, worker, monkeypatch, *, alone_after_s=inf, policy="fixed:mid", **changes) -> None:
         self.head = FakeHead(WHOLE)
         self.transport = HeldTransport()
-        loaded = load_bundle(folder, OPTIONS, self.head, {SENT.id: 0.022, WHOLE.id: 0.050})
+        loaded = load_bundle(folder, OPTIONS, self.head, {SENT.id: 0.022, REFINED.id: 0.030, WHOLE.id: 0.050})
         constraints = Constraints(deadline_s=changes.pop("deadline_s", WAIT_S))
         rules = Rules(policy=parse_policy(policy), constraints=constraints)
         link, cluster = self.transport.link, self.transport.cluster

@@ -5,7 +5,7 @@ from agent_fakes import option
 
 from device_agent.answer import FrameAnswer, Parts, Tally, as_line
 from device_agent.emulation import Emulated
-from device_agent.planner import Prediction
+from device_agent.prediction import Prediction
 from device_agent.screen import TableReport
 
 QUIET = {"late_dropped": 0, "skipped": {}, "switches": 0, "rss_mb": None}

@@ -1,9 +1,11 @@
 import asyncio
 import threading
 import time
+from dataclasses import replace
 
 import pytest
-from answerer_bench import REPLY, SENT, WHOLE
+from agent_fakes import result
+from answerer_bench import LOAD, REFINED, REPLY, SENT, WHOLE
 
 from device_agent.transport import NoReply
 from wire.errors import BundleError
@@ -50,6 +52,41 @@ async def test_the_clusters_answer_counts_if_it_comes_while_the_device_works(mak
     assert bench.head.runs == {"head": 1, "refine": 0, "whole": 1}
     # Or the head of the next frame would wait for it.
     assert bench.head.stopped == 1
+
+
+UNSURE = replace(REPLY, result=result(REFINED.id, 0, (0.5, 0.4), of_load=LOAD))
+
+
+async def test_an_answer_in_doubt_that_comes_while_the_device_works_does_not_count(make_bench):
+    bench = make_bench(alone_after_s=0.0, policy="fixed:mid/refined")
+    async with bench.both_at_work() as answering:
+        bench.transport.reply.set_result(UNSURE)
+        await asyncio.sleep(0.005)
+        assert not answering.done()
+        bench.head.let_go.set()
+        answer = await answering
+    assert (answer.label, answer.where, answer.fallback) == ("owl", "device", "doubt")
+    assert (answer.option, answer.planned) == (WHOLE, REFINED)
+    assert (answer.looks, answer.sent_bytes, answer.moved_bytes) == (1, 300, 350)
+    assert bench.head.runs == {"head": 1, "refine": 0, "whole": 1}
+    assert bench.head.stopped == 0
+
+
+async def test_an_answer_without_doubt_counts_though_the_option_could_be_refined(make_bench):
+    bench = make_bench(alone_after_s=0.0, policy="fixed:mid/refined")
+    async with bench.both_at_work() as answering:
+        bench.transport.reply.set_result(REPLY)
+        answer = await answering
+    assert (answer.label, answer.where, answer.fallback) == ("cat", "cluster", None)
+    assert bench.head.stopped == 1
+
+
+async def test_an_uncertain_answer_counts_where_the_option_has_no_further_look(make_bench):
+    bench = make_bench(alone_after_s=0.0)
+    async with bench.both_at_work() as answering:
+        bench.transport.reply.set_result(UNSURE)
+        answer = await answering
+    assert (answer.label, answer.where, answer.fallback) == ("cat", "cluster", None)
 
 
 async def test_a_cluster_that_gives_up_while_the_device_works_says_why_the_device_answered(make_bench):

@@ -1,16 +1,18 @@
+from dataclasses import replace
+
 import pytest
 from agent_fakes import load, make_decider, option
 
 from device_agent.allowance import Allowance
 from device_agent.cluster_view import ClusterView
-from device_agent.decider import Decider
+from device_agent.decider import SIZES_EVERY_S, Decider
 from device_agent.energy import EnergyModel
 from device_agent.link_view import LinkView
 from device_agent.option_costs import OptionCosts
 from device_agent.policy import parse_policy
 from device_agent.rules import Constraints, Rules
 
-PIXELS = option(1, "input/raw", bytes_mean=20_000)
+PIXELS = replace(option(1, "input/raw", bytes_mean=20_000), device_graph=None)
 FINE = option(2, "mid/fine", bytes_mean=3_000, drop=0.01)
 COARSE = option(3, "mid/coarse", bytes_mean=1_000, drop=0.08)
 WHOLE = option(4, "output/whole")
@@ -103,20 +105,69 @@ def test_a_rate_that_is_named_is_taken_whatever_it_loses() -> None:
     assert (decision.option_id, decision.broken) == (FINE.id, ("drop",))
 
 
-def frames_until_the_move(seed: int) -> int:
+def note_queue(decider: Decider, point: str, queue_s: float, now_s: float = 1.0) -> None:
+    decider.cluster.note_loads([load(point, service_s=0.003, queue_s=queue_s)], now_s=now_s)
+
+
+def frames_until_the_move(seed: int, every_s: float) -> int:
+    """A queue at the middle begins after the first frame and stays."""
     decider = decider_of(seed=seed)
     assert chosen(decider) == "mid/coarse"
-    decider.cluster.note_loads([load("mid", service_s=0.003, queue_s=0.5)], now_s=1.0)
-    return next(frame for frame in range(500) if chosen(decider) != "mid/coarse")
+    for frame in range(1, 1000):
+        note_queue(decider, "mid", 0.5, now_s=1.0 + frame * every_s)
+        if chosen(decider, now_s=1.0 + frame * every_s) != "mid/coarse":
+            return frame
+    raise AssertionError("it never moved")
 
 
 def test_agents_of_one_seed_move_at_once_and_those_of_others_one_by_one() -> None:
-    assert frames_until_the_move(5) == frames_until_the_move(5)
-    assert len({frames_until_the_move(seed) for seed in range(10)}) > 3
+    assert frames_until_the_move(5, 0.1) == frames_until_the_move(5, 0.1)
+    assert len({frames_until_the_move(seed, 0.1) for seed in range(10)}) > 3
+
+
+def test_how_soon_agents_follow_the_load_is_a_matter_of_time_and_not_of_frames() -> None:
+    means_s = [
+        every_s * sum(frames_until_the_move(seed, every_s) for seed in range(40)) / 40 for every_s in (0.2, 0.05)
+    ]
+    assert means_s == pytest.approx([1.5, 1.5], rel=0.5)
+
+
+def test_a_load_that_came_since_the_option_was_best_stays_news_for_as_long_as_it_is_held() -> None:
+    deciders = [decider_of(seed=seed) for seed in range(10)]
+    for decider in deciders:
+        assert chosen(decider) == "mid/coarse"
+        note_queue(decider, "mid", 0.5)
+        # No time goes by, so that there is no chance to follow it.
+        assert [chosen(decider) for _ in range(5)] == ["mid/coarse"] * 5
+        assert decider.switches == 0
+
+
+def test_a_load_under_which_the_option_was_still_the_best_is_no_news_any_more() -> None:
+    link = FixedLink()
+    deciders = [decider_of(seed=seed, link=link) for seed in range(20)]
+    for decider in deciders:
+        assert chosen(decider) == "mid/coarse"
+        note_queue(decider, "mid", 0.006)
+        assert chosen(decider) == "mid/coarse"
+    link.s_per_byte = FAST_S_PER_BYTE
+    assert {chosen(decider) for decider in deciders} == {"input/raw"}
+
+
+def test_now_and_then_the_options_that_code_the_frames_own_pixels_are_asked_for_their_size() -> None:
+    decider = decider_of()
+    assert decider.wants_sizes(1.0) == (PIXELS,)
+    assert decider.wants_sizes(1.0 + SIZES_EVERY_S - 0.01) == ()
+    assert decider.wants_sizes(1.0 + SIZES_EVERY_S) == (PIXELS,)
+    assert decider.wants_sizes(1.0 + SIZES_EVERY_S) == ()
+
+
+@pytest.mark.parametrize("policy", ["fixed:mid", "cluster-only", "device-only"])
+def test_no_size_is_asked_for_where_the_policy_does_not_choose(policy: str) -> None:
+    assert decider_of(policy).wants_sizes(1.0) == ()
 
 
 @pytest.mark.parametrize("policy", ["deepcod", "jalad", "neurosurgeon"])
-def test_a_paper_decides_from_the_device_without_load_and_the_cluster_without_queue(policy: str) -> None:
+def test_a_paper_decides_from_the_cluster_without_queue_and_only_deepcod_from_the_devices_load(policy: str) -> None:
     paper, ours = decider_of(policy), decider_of()
     papers_choice = "mid/fine" if policy == "neurosurgeon" else "mid/coarse"
     for decider in (paper, ours):
@@ -126,7 +177,8 @@ def test_a_paper_decides_from_the_device_without_load_and_the_cluster_without_qu
         decider.cluster.note_loads([load("mid", service_s=0.003, queue_s=0.0)], now_s=1.0)
         for _ in range(20):
             decider.costs.note_device(WHOLE.id, 1.5)
-    assert (chosen(paper), chosen(ours)) == (papers_choice, "input/raw")
+    loaded_choice = "input/raw" if policy == "deepcod" else papers_choice
+    assert (chosen(paper), chosen(ours)) == (loaded_choice, "input/raw")
 
 
 @pytest.mark.parametrize("policy", ["deepcod", "jalad", "neurosurgeon"])

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from agent_fakes import option
@@ -10,6 +12,7 @@ from device_agent.option_costs import (
     OUTLIER,
     OWN_WEIGHT,
     REPLY_BYTES,
+    SIZE_WEIGHT,
     WEIGHT,
     OptionCosts,
 )
@@ -110,3 +113,27 @@ def test_the_number_of_looks_follows_the_frames_in_both_directions(costs: Option
 def test_an_option_without_refinements_has_one_look_for_ever(costs: OptionCosts) -> None:
     costs.note_sent(ONCE.id, 150, looks=1)
     assert costs.looks[0] == 1.0
+
+
+def test_a_size_that_was_only_looked_at_moves_the_bytes_and_nothing_else(costs: OptionCosts) -> None:
+    costs.note_size(ONCE.id, 300)
+    assert costs.moved_bytes[0] == pytest.approx(190 + SIZE_WEIGHT * 200 + REPLY_BYTES)
+    untouched = OptionCosts(OPTIONS, PROFILE)
+    assert costs.moved_bytes[1:].tolist() == untouched.moved_bytes[1:].tolist()
+    assert costs.looks.tolist() == untouched.looks.tolist()
+    assert costs.device_s.tolist() == untouched.device_s.tolist()
+
+
+def test_one_huge_picture_counts_as_at_most_so_many_times_what_was_expected(costs: OptionCosts) -> None:
+    costs.note_size(ONCE.id, 10**7)
+    assert costs.moved_bytes[0] == pytest.approx(190 * (1 + SIZE_WEIGHT * (OUTLIER - 1)) + REPLY_BYTES)
+
+
+def test_how_much_frames_differ_in_size_is_known_from_the_bundle_and_grows_with_their_mean() -> None:
+    even = option(1, "input/even", bytes_mean=20_000)
+    uneven = replace(even, id=OptionId(2), measured=replace(even.measured, bytes_p95=20_000 + 1.645 * 5_000))
+    costs = OptionCosts((even, uneven, WHOLE), {})
+    assert costs.bytes_sd == pytest.approx([0.0, 5_000, 0.0], rel=0.01)
+    for _ in range(100):
+        costs.note_sent(uneven.id, 40_000, looks=1)
+    assert costs.bytes_sd == pytest.approx([0.0, 10_000, 0.0], rel=0.01)

@@ -7,10 +7,11 @@ from device_agent.energy import EnergyModel
 from device_agent.link_estimate import make_link
 from device_agent.link_view import LinkView
 from device_agent.option_table import OptionTable
-from device_agent.papers_planners import PAPERS, plan_as
-from device_agent.planner import Estimates, Limits, Snapshot, plan
+from device_agent.papers_planners import PAPERS, Offline, plan_as
+from device_agent.planner import plan
 from device_agent.policy import PolicyKind, parse_policy
 from device_agent.rules import LATENCY
+from device_agent.snapshot import Estimates, Limits, Snapshot
 from wire.ids import OptionId, PointName
 
 INPUT, FINE, COARSE, LATE, OUTPUT = range(5)
@@ -28,12 +29,15 @@ SERVICE_S = np.array([0.010, 0.005, 0.005, 0.002, 0.0])
 ESTIMATES = Estimates(
     device_s=PROFILE_S,
     moved_bytes=np.array([20_000.0, 3_000.0, 1_000.0, 500.0, 0.0]),
+    bytes_sd=np.zeros(len(PROFILE_S)),
     looks=np.array([1.0, 1.0, 1.0, 1.0, 0.0]),
     cluster_s=SERVICE_S,
     served=np.ones(5, bool),
     link=LinkView(base_s=0.0, s_per_byte=1e-6),
     energy=EnergyModel(),
 )
+
+OFFLINE = Offline(device_s=PROFILE_S, moved_bytes=ESTIMATES.moved_bytes)
 
 
 def snapshot(*, drop: float = 1.0, **changes) -> Snapshot:
@@ -44,7 +48,7 @@ def snapshot(*, drop: float = 1.0, **changes) -> Snapshot:
 
 
 def chosen(kind: PolicyKind, **changes) -> int:
-    return TABLE.ids.index(plan_as(kind, snapshot(**changes), PROFILE_S, SERVICE_S).option_id)
+    return TABLE.ids.index(plan_as(kind, snapshot(**changes), OFFLINE, SERVICE_S).option_id)
 
 
 def ours(**changes) -> int:
@@ -59,21 +63,29 @@ def test_deepcod_takes_the_least_of_device_bytes_over_bandwidth_and_cluster(s_pe
 
 
 @pytest.mark.parametrize("kind", ["deepcod", "jalad"])
-def test_deepcod_and_jalad_know_no_base_delay_no_looks_no_queue_and_no_load_of_the_device(kind: PolicyKind) -> None:
+def test_deepcod_and_jalad_know_no_base_delay_no_looks_and_no_queue(kind: PolicyKind) -> None:
     for change in (
         {"link": LinkView(base_s=10.0, s_per_byte=1e-6)},
         {"looks": np.array([1.0, 1.0, 3.0, 1.0, 0.0]), "link": LinkView(base_s=0.02, s_per_byte=1e-6)},
         {"cluster_s": np.array([0.010, 9.0, 9.0, 9.0, 0.0])},
-        {"device_s": PROFILE_S * 100},
     ):
         assert chosen(kind, **change) == COARSE
         assert ours(**change) != COARSE
 
 
+def test_deepcod_knows_times_and_sizes_as_measured_lately_and_the_other_two_those_of_an_offline_table() -> None:
+    loaded = {"device_s": PROFILE_S * 100}
+    large = {"moved_bytes": np.array([20_000.0, 90_000.0, 90_000.0, 90_000.0, 0.0])}
+    for change in (loaded, large):
+        assert chosen("deepcod", **change) == ours(**change) == INPUT
+        assert chosen("jalad", **change) == COARSE
+        assert chosen("neurosurgeon", **change) == FINE
+
+
 @pytest.mark.parametrize("kind", PAPERS)
 def test_what_is_predicted_of_a_papers_choice_is_still_what_we_know(kind: PolicyKind) -> None:
     link = LinkView(base_s=0.5, s_per_byte=1e-6)
-    prediction = plan_as(kind, snapshot(link=link, device_s=PROFILE_S * 2), PROFILE_S, SERVICE_S).prediction
+    prediction = plan_as(kind, snapshot(link=link, device_s=PROFILE_S * 2), OFFLINE, SERVICE_S).prediction
     assert prediction.link_s > 0.5
     assert prediction.device_s == 0.020
 
@@ -105,7 +117,7 @@ def test_neurosurgeon_takes_the_link_to_be_as_the_last_transfer_was() -> None:
 
 @pytest.mark.parametrize("kind", PAPERS)
 def test_while_the_link_is_down_the_device_answers(kind: PolicyKind) -> None:
-    decision = plan_as(kind, snapshot(link=None), PROFILE_S, SERVICE_S)
+    decision = plan_as(kind, snapshot(link=None), OFFLINE, SERVICE_S)
     assert decision.option_id == TABLE.ids[OUTPUT]
     assert decision.link_down
 

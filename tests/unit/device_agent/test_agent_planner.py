@@ -1,67 +1,22 @@
-from dataclasses import replace
-from math import inf
+from math import exp
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from planner_bench import EARLY, EARLY_SMALL, ESTIMATES, INPUT, OUTPUT, TABLE, chosen, decided, snapshot
 
 from cluster.planning.jalad import jalad
 from cluster.planning.tables import CutOption, CutTable, Link
 from device_agent.energy import EnergyModel
 from device_agent.link_view import LinkView
-from device_agent.option_table import OptionTable
-from device_agent.planner import Decision, Estimates, Limits, Snapshot, plan
+from device_agent.option_table import Floats, OptionTable
+from device_agent.planner import CALM_S, plan
 from device_agent.policy import Policy, check_policy, parse_policy
 from device_agent.rules import LATENCY, Goal
+from device_agent.snapshot import Estimates, Held, Limits, Snapshot
 from wire.errors import SettingError, UnknownPoint
 from wire.ids import OptionId, PointName
-
-LINK = LinkView(base_s=0.002, s_per_byte=1e-6)
-INPUT, EARLY, EARLY_SMALL, OUTPUT = range(4)
-TABLE = OptionTable(
-    ids=tuple(OptionId(10 + row) for row in range(4)),
-    names=("input/r1", "blocks.2/r1", "blocks.2/r2", "output/whole"),
-    points=(PointName("input"), PointName("blocks.2")),
-    point_of=np.array([0, 1, 1, -1]),
-    sends=np.array([True, True, True, False]),
-    drop=np.array([0.04, 0.01, 0.08, 0.0]),
-    local=OUTPUT,
-)
-ESTIMATES = Estimates(
-    device_s=np.array([0.002, 0.010, 0.010, 0.060]),
-    moved_bytes=np.array([20_000.0, 3_000.0, 1_000.0, 0.0]),
-    looks=np.array([1.0, 1.0, 1.0, 0.0]),
-    cluster_s=np.array([0.003, 0.003, 0.003, 0.0]),
-    served=np.ones(4, bool),
-    link=LINK,
-    energy=EnergyModel(),
-)
-
-
-def snapshot(policy: str = "auto", **changes) -> Snapshot:
-    """Everything allowed and nothing held, but for the changes; those of the estimates go there."""
-    estimates = {name: changes.pop(name) for name in tuple(changes) if name in Estimates.__slots__}
-    parsed = parse_policy(policy)
-    fields = {
-        "table": TABLE,
-        "estimates": replace(ESTIMATES, **estimates),
-        "allowed": TABLE.allowed_by(parsed),
-        "chooses": parsed.chooses,
-        "goal": LATENCY,
-        "limits": Limits(),
-        "due_s": 5.0,
-        "now_s": 5.0,
-    }
-    return Snapshot(**(fields | changes))
-
-
-def chosen(policy: str = "auto", **changes) -> int:
-    return TABLE.ids.index(plan(snapshot(policy, **changes)).option_id)
-
-
-def decided(**changes) -> Decision:
-    return plan(snapshot(**changes))
 
 
 def test_the_prediction_is_device_plus_link_plus_cluster() -> None:
@@ -117,46 +72,6 @@ def test_while_the_link_is_down_the_device_answers_and_says_whether_a_plan_gave_
     assert not plan(snapshot("device-only", link=None)).link_down
 
 
-@pytest.mark.parametrize(
-    ("limits", "row"),
-    [
-        (Limits(drop=0.05), EARLY),
-        (Limits(drop=0.005), OUTPUT),
-        (Limits(energy_j=0.025), INPUT),
-        (Limits(cluster_s=0.002), OUTPUT),
-        (Limits(bytes=500), OUTPUT),
-    ],
-)
-def test_the_best_within_a_limit_is_chosen(limits: Limits, row: int) -> None:
-    assert chosen(limits=limits, energy=EnergyModel(extra_w=3.0)) == row
-
-
-def test_a_deadline_counts_from_when_the_frame_was_due_and_bears_what_the_link_may_do() -> None:
-    energy_first = Goal(energy=1.0)
-    cheap = {"goal": energy_first, "energy": EnergyModel(extra_w=1.0)}
-    assert chosen(**cheap) == INPUT
-    assert chosen(**cheap, limits=Limits(latency_s=0.020)) == EARLY
-    assert chosen(**cheap, limits=Limits(latency_s=0.120), now_s=5.1) == EARLY
-    unsure = LinkView(0.002, 1e-6, s_per_byte_sd=2e-6)
-    assert chosen(**cheap, limits=Limits(latency_s=0.020), link=unsure) == EARLY_SMALL
-
-
-def test_where_nothing_is_within_the_limits_the_least_bad_is_chosen_and_says_which_broke() -> None:
-    decision = decided(limits=Limits(latency_s=0.010, drop=0.05))
-    assert TABLE.ids.index(decision.option_id) == EARLY
-    assert decision.broken == ("deadline",)
-    assert "deadline" in decision.reasons[0]
-    late = decided(limits=Limits(latency_s=0.010), now_s=6.0)
-    assert TABLE.ids.index(late.option_id) == EARLY_SMALL
-    assert late.broken == ("deadline",)
-
-
-def test_an_overdrawn_allowance_takes_what_spends_least() -> None:
-    decision = decided(limits=Limits(bytes=-100.0))
-    assert TABLE.ids.index(decision.option_id) == OUTPUT
-    assert decision.broken == ("bytes",)
-
-
 def test_objectives_weigh_latency_energy_and_bytes() -> None:
     energy = EnergyModel(extra_w=3.0, alpha_w_per_mbps=0.3, beta_w=0.1)
     assert chosen(goal=Goal(bytes=1.0)) == OUTPUT
@@ -164,20 +79,52 @@ def test_objectives_weigh_latency_energy_and_bytes() -> None:
     assert chosen(goal=Goal(latency=1.0, bytes=0.1)) == OUTPUT
 
 
+NEAR = {"device_s": np.array([0.002, 0.010, 0.0118, 0.060])}
+"""The small rate is better than the other one by 0.2 ms."""
+FREE, BUSY = np.array([0.003, 0.003, 0.003, 0.0]), np.array([0.003, 0.030, 0.030, 0.0])
+"""(options,) seconds on the cluster: the picture is the best while the other point is busy, and only then."""
+
+
+def held(row: int, *, cluster_s: Floats = FREE, ago_s: float = 0.0) -> Held:
+    return Held(row, 5.0 - ago_s, cluster_s)
+
+
 def test_an_option_that_is_nearly_best_is_held() -> None:
-    near = np.array([0.002, 0.010, 0.0118, 0.060])
-    assert chosen(device_s=near, held=None) == EARLY_SMALL
-    assert chosen(device_s=near, held=EARLY) == EARLY
-    assert chosen(device_s=near, held=EARLY, calm=False) == EARLY_SMALL
-    assert chosen(device_s=near, held=EARLY, limits=Limits(bytes=2_000)) == EARLY_SMALL
+    assert chosen(**NEAR) == EARLY_SMALL
+    assert chosen(**NEAR, held=held(EARLY, ago_s=60.0)) == EARLY
+    assert chosen(**NEAR, held=held(EARLY), calm=False) == EARLY_SMALL
+    assert chosen(**NEAR, held=held(EARLY), limits=Limits(bytes=2_000)) == EARLY_SMALL
 
 
-def test_a_move_for_the_links_sake_is_made_at_once_and_one_for_the_clusters_load_by_chance() -> None:
-    slow_link = {"link": LinkView(0.002, 1e-5), "held": INPUT}
-    assert chosen(**slow_link, draw=0.999) == EARLY_SMALL
-    busy = {"cluster_s": np.array([0.003, 0.030, 0.030, 0]), "held": EARLY_SMALL}
-    assert chosen(**busy, draw=0.05) == INPUT
-    assert chosen(**busy, draw=0.5) == EARLY_SMALL
+def test_a_decision_tells_whether_it_is_the_best_or_held_though_another_is_better() -> None:
+    assert decided(**NEAR).is_best
+    assert decided(**NEAR, held=held(EARLY_SMALL)).is_best
+    held_on = decided(**NEAR, held=held(EARLY))
+    assert not held_on.is_best
+    assert "held, though better blocks.2/r2" in held_on.reasons[0]
+
+
+def test_a_move_that_the_devices_own_side_asks_for_is_made_at_once() -> None:
+    assert chosen(link=LinkView(0.002, 1e-5), held=held(INPUT), draw=0.999) == EARLY_SMALL
+    assert chosen(device_s=ESTIMATES.device_s * 10, held=held(EARLY_SMALL), draw=0.999) == INPUT
+    # A load that was there when the option was last the best one is no change.
+    assert chosen(cluster_s=BUSY, held=held(EARLY_SMALL, cluster_s=BUSY), draw=0.999) == INPUT
+
+
+@pytest.mark.parametrize(
+    ("before", "row", "now", "better"),
+    [(FREE, EARLY_SMALL, BUSY, INPUT), (BUSY, INPUT, FREE, EARLY_SMALL)],
+    ids=["a point becomes busy", "a point becomes free"],
+)
+@pytest.mark.parametrize("ago_s", [0.0, 0.033, 1.0, 5.0])
+def test_a_move_that_a_change_of_the_clusters_load_asks_for_is_made_by_chance(
+    before: Floats, row: int, now: Floats, better: int, ago_s: float
+) -> None:
+    chance = 1 - exp(-ago_s / CALM_S)
+    common = {"cluster_s": now, "held": held(row, cluster_s=before, ago_s=ago_s)}
+    assert chosen(**common, draw=chance + 1e-6) == row
+    if ago_s:
+        assert chosen(**common, draw=chance - 1e-6) == better
 
 
 @st.composite
@@ -211,7 +158,7 @@ def test_the_choice_costs_what_the_optimum_of_the_integer_program_costs(
     )  # fmt: skip
     estimates = Estimates(
         device_s=np.array([o.device_s for o in cuts.options]), moved_bytes=np.array([o.bytes for o in cuts.options]),
-        looks=sends.astype(float), cluster_s=np.array([o.cluster_s for o in cuts.options]),
+        bytes_sd=np.zeros(count), looks=sends.astype(float), cluster_s=np.array([o.cluster_s for o in cuts.options]),
         served=np.ones(count, bool), link=LinkView(base_s, 1 / bytes_s), energy=EnergyModel(),
     )  # fmt: skip
     decision = plan(
@@ -247,7 +194,3 @@ def test_a_policy_that_leaves_nothing_to_choose_from_says_what_there_is() -> Non
         check_policy(parse_policy("fixed:input/r7"), choices)
     with pytest.raises(UnknownPoint):
         check_policy(parse_policy("cluster-only"), choices[1:])
-
-
-def test_no_limit_is_infinite() -> None:
-    assert Limits().latency_s == inf

@@ -1,0 +1,74 @@
+"""What every option is predicted to cost: seconds, joules and bytes of one frame."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from device_agent.link_estimate import LinkView
+from device_agent.option_table import Floats
+from device_agent.snapshot import Estimates
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Predicted seconds of one frame, part by part, with the device's joules and the bytes both ways."""
+
+    device_s: float
+    link_s: float
+    cluster_s: float
+    energy_j: float = 0.0
+    bytes: float = 0.0
+    link_sd_s: float = 0.0
+    """Standard deviation of ``link_s``, by what is known of the link and of the frames' sizes."""
+
+    @property
+    def total_s(self) -> float:
+        """Device, link and cluster together, in seconds."""
+        return self.device_s + self.link_s + self.cluster_s
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Costs:
+    """The predicted cost of every option: device + link + cluster, as DeepCOD's equation 14 has it.
+
+    DeepCOD takes bytes / bandwidth for the link; we add the round trip of an exchange of no bytes, which for codes of a
+    few hundred bytes is most of the time on the link. Every further look costs that round trip and the time on the
+    cluster once more. Energy is that of the processor and of the radio (Huang et al., MobiSys 2012).
+    """
+
+    link_s: Floats
+    link_sd_s: Floats
+    cluster_s: Floats
+    total_s: Floats
+    energy_j: Floats
+    moved_bytes: Floats
+
+    @classmethod
+    def of(cls, estimates: Estimates) -> "Costs":
+        """Predict every option on a link that is up, or as if it were where it is down."""
+        link = estimates.link or LinkView(0.0, 0.0)
+        looks, moved = estimates.looks, estimates.moved_bytes
+        transfer_s = moved * link.s_per_byte
+        link_s = looks * link.base_s + transfer_s
+        cluster_s = looks * estimates.cluster_s
+        of_link = (looks * link.base_sd_s) ** 2 + (moved * link.s_per_byte_sd) ** 2
+        variance = of_link + (link.s_per_byte * estimates.bytes_sd) ** 2
+        return cls(
+            link_s=link_s,
+            link_sd_s=np.sqrt(variance),
+            cluster_s=cluster_s,
+            total_s=estimates.device_s + link_s + cluster_s,
+            energy_j=estimates.energy.frame_j(estimates.device_s, moved, transfer_s),
+            moved_bytes=moved,
+        )
+
+    def at(self, row: int, estimates: Estimates) -> Prediction:
+        """Give the prediction of one option."""
+        return Prediction(
+            device_s=float(estimates.device_s[row]),
+            link_s=float(self.link_s[row]),
+            cluster_s=float(self.cluster_s[row]),
+            energy_j=float(self.energy_j[row]),
+            bytes=float(self.moved_bytes[row]),
+            link_sd_s=float(self.link_sd_s[row]),
+        )

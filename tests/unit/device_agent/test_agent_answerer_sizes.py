@@ -1,0 +1,38 @@
+import time
+
+import pytest
+from agent_fakes import PICTURE
+from answerer_bench import PIXELS, REPLY
+
+from device_agent.frame_feed import DueFrame
+from device_agent.option_costs import MESSAGE_BYTES, REPLY_BYTES, SIZE_WEIGHT
+
+
+def frame() -> DueFrame:
+    return DueFrame(frame_id=7, pixels=PICTURE, due_s=time.monotonic())
+
+
+async def test_between_frames_the_size_of_the_last_one_as_a_picture_is_looked_at_and_nothing_is_sent(make_bench):
+    bench = make_bench(policy="auto")
+    costs = bench.decider.costs
+    row = costs.row(PIXELS.id)
+    before = costs.moved_bytes
+    await bench.answerer.look_at_sizes(frame())
+    expected = before.copy()
+    would_be = len(b"look 0") + MESSAGE_BYTES + REPLY_BYTES
+    expected[row] += SIZE_WEIGHT * (would_be - before[row])
+    assert costs.moved_bytes == pytest.approx(expected)
+    assert bench.head.runs == {"head": 1, "refine": 0, "whole": 0}
+    assert not bench.transport.asked.is_set()
+    # It says nothing of how fast the device is at what it answers with.
+    assert costs.k_mobile == 1.0
+    await bench.answerer.look_at_sizes(frame())
+    assert bench.head.runs["head"] == 1
+
+
+async def test_no_size_is_looked_at_where_the_option_is_fixed(make_bench):
+    bench = make_bench(policy="fixed:mid")
+    bench.transport.reply.set_result(REPLY)
+    await bench.answer()
+    await bench.answerer.look_at_sizes(frame())
+    assert bench.head.runs["head"] == 1
