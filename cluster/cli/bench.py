@@ -7,6 +7,7 @@ from typing import Any
 import click
 from rich.table import Table
 
+from cluster.cli.bench_adapt import adapt
 from cluster.cli.bench_codecs import codecs
 from cluster.cli.screen import notes, output, write_json
 
@@ -19,6 +20,7 @@ def command() -> None:
 
 
 command.add_command(codecs)
+command.add_command(adapt)
 
 
 @command.command()
