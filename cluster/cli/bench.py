@@ -9,6 +9,7 @@ from rich.table import Table
 
 from cluster.cli.bench_adapt import adapt
 from cluster.cli.bench_codecs import codecs
+from cluster.cli.bench_crowd import crowd
 from cluster.cli.screen import notes, output, write_json
 
 JSON_OPTION = click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures here.")
@@ -21,6 +22,7 @@ def command() -> None:
 
 command.add_command(codecs)
 command.add_command(adapt)
+command.add_command(crowd)
 
 
 @command.command()
