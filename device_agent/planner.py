@@ -13,7 +13,7 @@ import numpy as np
 from device_agent.limits_kept import MOST_MISSED, broken_by, chance_missed, lateness, over_budgets
 from device_agent.option_table import Flags, Floats
 from device_agent.prediction import Costs, Prediction
-from device_agent.rules import Goal
+from device_agent.rules import LATENCY, Goal
 from device_agent.snapshot import Snapshot
 from wire.ids import OptionId
 
@@ -21,9 +21,9 @@ MARGIN: Final = 0.03
 """An option has to be better by so much of the cost of the one that is held, or it is not worth a move."""
 MOVE_PRICE_S: Final = 0.001
 """And by so much latency more, for what is cold after a move: caches, tables, a stream."""
-_TIE: Final = 1e-6
 CALM_S: Final = 1.5
 """A change of the cluster's load is followed within such a time, by chance: some agents sooner and some later."""
+_TIE: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,10 @@ def _reasons(
         others[row] = inf
         second = int(others.argmin())
         verb = "held, though better" if others[second] < score[row] and not broken else "next"
-        reasons.append(f"one of {count}; {verb} {table.names[second]} by {abs(others[second] - score[row]) * 1e3:.1f}")
+        unit = " ms" if snapshot.goal == LATENCY else " thousandths of the weighted sum"
+        reasons.append(
+            f"one of {count}; {verb} {table.names[second]} by {abs(others[second] - score[row]) * 1e3:.1f}{unit}"
+        )
     left_out = int(allowed.sum()) - count
     if left_out:
         reasons.append(f"{left_out} over a limit")
