@@ -21,7 +21,7 @@ from wire.bundle import Bundle
 from wire.errors import ClusterUnreachable
 
 DELAY_S: Final = 0.005
-DEFAULT_SCRIPT: Final = "0:20,15:1.1,35:down,45:5.85,65:20"
+DEFAULT_SCRIPT: Final = "0:20,15:0.7,35:down,45:5.85,65:20"
 DEFAULT_SECONDS: Final = 80.0
 DEFAULT_DEVICE: Final = "raspberry-pi-3b+"
 MOST_DROP: Final = 5.0
@@ -45,7 +45,8 @@ class DemoSettings:
     folder: Path
     script: LinkScript
     seconds: float = DEFAULT_SECONDS
-    fps: float = 10.0
+    fps: float = 8.0
+    """Few enough that a device alone keeps up with them."""
     agents: int = 2
     device: str = DEFAULT_DEVICE
     slowdown: float | None = None

@@ -28,7 +28,7 @@ class DemoFailed(IsthmusError):
 @click.option("--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True)
 @click.option("--bundle", type=click.Path(path_type=Path), default=None, help="[default: built from what ships]")
 @click.option("--clip", type=click.Path(path_type=Path), default=None, help="[default: a clip that a wheel brings]")
-@click.option("--script", default=None, help="The link, as SECONDS:MBPS steps.  [default: 20, 1.1, down, 5.85, 20]")
+@click.option("--script", default=None, help="The link, as SECONDS:MBPS steps.  [default: 20, 0.7, down, 5.85, 20]")
 @click.option("--seconds", default=None, type=float, help="How long the script plays.")
 @click.option("--agents", default=2, show_default=True)
 @click.option("--device-profile", default="raspberry-pi-3b+", show_default=True, help="The device to emulate.")
