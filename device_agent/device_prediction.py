@@ -103,25 +103,9 @@ def predict_s(device: KnownDevice, backbone: str, macs: int | None = None) -> Pr
     Raises:
         SettingError: nothing is known of the backbone and ``macs`` is not given, or is not above 0.
     """
-    if macs is not None and macs <= 0:
-        raise SettingError(f"{backbone} cannot have {macs} multiply-accumulates", mend="give a number above 0")
-    network = _same_network(backbone, macs)
-    if published := device.published(network):
-        return PredictedTime(published[1], "published", 1.0, f"published for {published[0]}")
-    size = macs or known_macs().get(network)
-    if size is None:
-        raise SettingError(
-            f"nothing is published of the backbone {backbone!r}",
-            mend=f"give its multiply-accumulates, or one of: {', '.join(known_macs())}",
-        )
-    model = _whole_model()
-    times_s = {engine: model.seconds((device.name, engine), network, size) for engine in device.ncnn_engines}
-    engine, seconds = min(times_s.items(), key=lambda item: item[1])
-    # What one time elsewhere tells of a network is worth no more than its multiply-accumulates are.
-    left = leave_one_out() if model.published.count(network) > 1 else leave_network_out()
-    error = summarise([one for one in left if one.cell.device == device.name])
-    basis = f"predicted for {engine} from {model.basis(network)}"
-    return PredictedTime(seconds, "predicted", error.nine_tenths_within, basis)
+    seconds, source, basis = _told(device, backbone, macs)
+    error_ratio = 1.0 if source == "published" else _error_ratio(device, _same_network(backbone, macs))
+    return PredictedTime(seconds, source, error_ratio, basis)
 
 
 def emulated_slowdown(device: KnownDevice, backbone: str, own_whole_s: float, macs: int | None = None) -> float:
@@ -134,7 +118,7 @@ def emulated_slowdown(device: KnownDevice, backbone: str, own_whole_s: float, ma
     """
     if not own_whole_s > 0:
         raise SettingError(f"{backbone} cannot take {own_whole_s} s here", mend="give seconds above 0")
-    device_s = predict_s(device, backbone, macs).seconds
+    device_s, _, _ = _told(device, backbone, macs)
     if device_s < own_whole_s:
         raise SettingError(
             f"this machine is slower than a {device.name}: {backbone} takes {own_whole_s * 1e3:.1f} ms here and "
@@ -173,6 +157,31 @@ def summarise(left: Sequence[LeftOut]) -> ErrorSummary:
     """Give what the errors come to; ``left`` is not empty."""
     half, nine_tenths = np.quantile(np.log([one.error_factor for one in left]), (0.5, 0.9))
     return ErrorSummary(len(left), exp(half), exp(nine_tenths))
+
+
+def _told(device: KnownDevice, backbone: str, macs: int | None) -> tuple[float, Literal["published", "predicted"], str]:
+    """Give seconds, where they are from, and their basis; raises as ``predict_s``. Their error takes far longer."""
+    if macs is not None and macs <= 0:
+        raise SettingError(f"{backbone} cannot have {macs} multiply-accumulates", mend="give a number above 0")
+    network = _same_network(backbone, macs)
+    if published := device.published(network):
+        return published[1], "published", f"published for {published[0]}"
+    size = macs or known_macs().get(network)
+    if size is None:
+        raise SettingError(
+            f"nothing is published of the backbone {backbone!r}",
+            mend=f"give its multiply-accumulates, or one of: {', '.join(known_macs())}",
+        )
+    model = _whole_model()
+    times_s = {engine: model.seconds((device.name, engine), network, size) for engine in device.ncnn_engines}
+    engine, seconds = min(times_s.items(), key=lambda item: item[1])
+    return seconds, "predicted", f"predicted for {engine} from {model.basis(network)}"
+
+
+def _error_ratio(device: KnownDevice, network: str) -> float:
+    # What one time elsewhere tells of a network is worth no more than its multiply-accumulates are.
+    left = leave_one_out() if _whole_model().published.count(network) > 1 else leave_network_out()
+    return summarise([one for one in left if one.cell.device == device.name]).nine_tenths_within
 
 
 def _same_network(backbone: str, macs: int | None) -> str:

@@ -40,12 +40,6 @@ class VirtualLink:
         out_s = self._clock.delivered_s(size_bytes, at_s, free_at_s=free_s)
         sent_s = self._free_s[direction] = self._clock.sent_s(size_bytes, at_s, free_at_s=free_s)
         if self._jitters and out_s < NEVER:
-            out_s += self._jitter_s(sent_s)
+            out_s += self._script.state_at(sent_s).draw_jitter_s(self._random)
         out_s = self._last_out_s[direction] = max(out_s, self._last_out_s[direction])
         return out_s
-
-    def _jitter_s(self, sent_s: float) -> float:
-        state = self._script.state_at(sent_s)
-        if not state.jitter_s:
-            return 0.0
-        return min(self._random.expovariate(1 / state.jitter_s), state.jitter_max_s)
