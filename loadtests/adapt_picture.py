@@ -17,7 +17,7 @@ from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 from loadtests.adapt_report import BEST_FIXED, ORACLE, OURS, AdaptReport, best_paper, figures
 from loadtests.frame_row import PolicyRun, Runs
 from loadtests.link_script import LinkScript
-from wire.errors import SettingError
+from loadtests.picture_file import written
 
 COLOURS: Final = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c6d31", "#666666")
 """Okabe and Ito's palette, which the colour-blind can tell apart; a colour is a point."""
@@ -58,7 +58,7 @@ def draw_traces(runs: Runs, scripts: Mapping[str, LinkScript], scene: Scene, fol
         for cell, name in zip(cells.flat, names, strict=False):
             lines = _draw_trace(cell, name, runs[name], scripts[name], scene)
         figure.legend(handles=lines, loc="outside lower center", ncols=len(lines), fontsize=8, frameon=False)
-        paths.append(_written(figure, folder / f"{stem}-{number}.png"))
+        paths.append(written(figure, folder / f"{stem}-{number}.png", dpi=DPI))
     return paths
 
 
@@ -90,7 +90,7 @@ def draw_overview(report: AdaptReport, scene: Scene, path: Path) -> Path:
         f"{len(report.by_trace)} recorded links; dashed: the deadline of {scene.deadline_s * 1e3:.0f} ms",
         x=0.01, ha="left", fontsize=10,
     )  # fmt: skip
-    return _written(figure, path)
+    return written(figure, path, dpi=DPI)
 
 
 def _draw_trace(
@@ -162,12 +162,3 @@ def _in_pages(names: Sequence[str]) -> Iterator[Sequence[str]]:
 def _figure(size_inches: tuple[float, float]) -> Figure:
     mpl.use("agg")
     return Figure(figsize=size_inches, layout="constrained")
-
-
-def _written(figure: Figure, path: Path) -> Path:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=DPI, format="png")
-    except OSError as error:
-        raise SettingError(f"{path} cannot be written: {error}", mend="give another folder with --out") from error
-    return path

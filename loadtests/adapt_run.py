@@ -9,14 +9,16 @@ import contextlib
 import json
 import math
 import time
-from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from asyncio.subprocess import Process
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from loadtests.adapt_report import POLICIES
 from loadtests.adapt_scenario import WARM_S, AdaptScenario, RecordedLink, agent_policy, warm_state, window_script
+from loadtests.agent_process import agent_process
 from loadtests.frame_row import FrameRow, PolicyRun
 from loadtests.precise_loop import run_precisely
 from loadtests.relay import Relay, play
@@ -144,18 +146,8 @@ class _Player:
         await asyncio.sleep(self._began_unix_s - time.time())
         await play(relay, window_script(self._link, self._run.window_s, delay_s=self._run.scenario.delay_s))
 
-    @contextlib.asynccontextmanager
-    async def _agent(self, address: Address) -> AsyncIterator[Process]:
+    def _agent(self, address: Address) -> AbstractAsyncContextManager[Process]:
         command = self._run.scenario.command(
             name=self._name, address=address, policy=self._spelled, radio=self._link.radio
         )
-        with self._log.open("w", encoding="utf-8") as errors:
-            process = await asyncio.create_subprocess_exec(
-                *command, stdin=DEVNULL, stdout=PIPE, stderr=errors, start_new_session=True
-            )
-        try:
-            yield process
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+        return agent_process(command, log=self._log)

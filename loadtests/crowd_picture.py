@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from loadtests.adapt_picture import COLOURS, DPI
 from loadtests.crowd_outcome import CALM, RESTLESS, CrowdOutcome, CrowdPlayed
 from loadtests.crowd_simulation import Crowd
-from wire.errors import SettingError
+from loadtests.picture_file import written
 
 PANEL_INCHES: Final = (5.6, 2.5)
 SHADE: Final = "#bbbbbb"
@@ -40,12 +40,7 @@ def draw_crowd(outcome: CrowdOutcome, path: Path) -> Path:
         axes.set_ylabel("seconds of service asked, a second", fontsize=7)
     handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=8, frameon=False)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=DPI, format="png")
-    except OSError as error:
-        raise SettingError(f"{path} cannot be written: {error}", mend="give another folder with --out") from error
-    return path
+    return written(figure, path, dpi=DPI)
 
 
 def _draw(axes: Axes, played: CrowdPlayed, way: str) -> None:

@@ -8,9 +8,10 @@ import asyncio
 import contextlib
 import json
 import time
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import Process
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -19,6 +20,7 @@ from device_agent.addresses import ServerAddress
 from device_agent.cluster_info import fetch_loads
 from device_agent.http_fetch import HttpFetch
 from loadtests.adapt_scenario import AdaptScenario
+from loadtests.agent_process import agent_process
 from loadtests.crowd_background import RealBackground, coded_frame
 from loadtests.crowd_rows import Polled, ServiceCosts, samples_of
 from loadtests.crowd_simulation import SAMPLE_S, CrowdSamples, LoadStep
@@ -190,18 +192,8 @@ class _Run:
             f"the agent {name} ended before the steps did", mend=f"look at {self._crowd.folder / name}.log"
         )
 
-    @contextlib.asynccontextmanager
-    async def _agent(self, name: str, address: Address) -> AsyncIterator[Process]:
+    def _agent(self, name: str, address: Address) -> AbstractAsyncContextManager[Process]:
         command = self._crowd.scenario.command(
             "--calm" if self._calm else "--no-calm", name=name, address=address, policy="auto"
         )
-        with (self._crowd.folder / f"{name}.log").open("w", encoding="utf-8") as errors:
-            process = await asyncio.create_subprocess_exec(
-                *command, stdin=DEVNULL, stdout=PIPE, stderr=errors, start_new_session=True
-            )
-        try:
-            yield process
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+        return agent_process(command, log=self._crowd.folder / f"{name}.log")

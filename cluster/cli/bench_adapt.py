@@ -1,7 +1,6 @@
 """``isthmus bench adapt``: our policy and the papers' over recorded links, really and in virtual time."""
 
 import os
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,11 +15,11 @@ if TYPE_CHECKING:
     from loadtests.adapt_outcome import AdaptOutcome
     from loadtests.adapt_scenario import AdaptScenario, RecordedLink
     from loadtests.frame_tables import FrameTables
+    from loadtests.relay_connection import Address
 
 DATA: Final = Path("../shared/data/traces")
 OUT: Final = Path("runs/adapt")
 DOCUMENT: Final = Path("docs/adapting.md")
-START_TIMEOUT_S: Final = 300.0
 OVERVIEW: Final = "adapt-overview.png"
 PAGES: Final = "adapt-traces"
 
@@ -162,30 +161,14 @@ def _compare(
     )
 
 
-def _started(stack: ExitStack, scenario: "AdaptScenario", folder: Path, out: Path, stages: "Stages") -> tuple[str, int]:
-    """Profile this machine while it is quiet, then start the cluster; gives its address."""
-    from cluster.free_ports import free_ports
-    from loadtests.child import Child
-    from loadtests.steady_profile import keep_steady_profile
+def _started(stack: ExitStack, scenario: "AdaptScenario", folder: Path, out: Path, stages: "Stages") -> "Address":
+    from cluster.cli.benchmark_cluster import start_cluster
 
     stages.begin("profile", "profiling this machine")
-    keep_steady_profile(scenario.bundle, scenario.cache, on_round=stages.at)
-    stages.begin("cluster", "starting the cluster")
-    cluster = ("127.0.0.1", free_ports(1)[0])
-    up = [sys.executable, "-m", "cluster.cli.main", "up", str(folder), "--port", str(cluster[1]), "--json"]
-    child = stack.enter_context(Child(up, log=out / "cluster.log"))
-    child.wait_for("cluster.ready", timeout_s=START_TIMEOUT_S)
-    _fill_cache(scenario, cluster, out)
-    return cluster
-
-
-def _fill_cache(scenario: "AdaptScenario", cluster: tuple[str, int], out: Path) -> None:
-    """Have the bundle fetched before any link is emulated: what is compared is frames, not a download."""
-    from loadtests.child import Child
-
-    command = scenario.command("--frames", "1", name="prepare", address=cluster, policy="device-only")
-    with Child(command, log=out / "prepare.log") as agent:
-        agent.wait_for("summary", timeout_s=START_TIMEOUT_S)
+    return start_cluster(
+        stack, scenario, folder, out,
+        on_round=stages.at, on_start=lambda: stages.begin("cluster", "starting the cluster"),
+    )  # fmt: skip
 
 
 def _draw(outcome: "AdaptOutcome", links: "list[RecordedLink]", folder: Path) -> None:

@@ -4,7 +4,6 @@ Owns their order, and how long each is expected to take.
 """
 
 import os
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -13,11 +12,10 @@ from typing import Final, Self
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from cluster.cli.benchmark_cluster import start_cluster
 from cluster.cli.screen import notes
-from cluster.free_ports import free_ports
 from loadtests.adapt_outcome import Loads
 from loadtests.adapt_scenario import AdaptScenario
-from loadtests.child import Child
 from loadtests.clip_pictures import write_pictures
 from loadtests.crowd_outcome import CALM, RESTLESS, CrowdOutcome, CrowdPlayed
 from loadtests.crowd_rows import ServiceCosts
@@ -26,11 +24,9 @@ from loadtests.crowd_simulation import Crowd, simulate_crowd
 from loadtests.frame_tables import FrameTables
 from loadtests.link_script import LinkState
 from loadtests.relay_connection import Address
-from loadtests.steady_profile import keep_steady_profile
 from loadtests.table_sweep import measure_tables, option_name
 from serve_apps.load_meter import LoadMeter
 
-START_TIMEOUT_S: Final = 300.0
 SWEEP_FPS: Final = 5.0
 """Of the agents that measure the tables."""
 _FRAME_S: Final = 2e-4
@@ -97,16 +93,11 @@ class Playing:
 
     def _cluster(self) -> Address:
         """Profile this machine while it is quiet, start the cluster, and fill the agents' cache; gives its address."""
-        scenario, address = self._scenario, ("127.0.0.1", free_ports(1)[0])
         self._say("profiling this machine")
-        keep_steady_profile(scenario.bundle, scenario.cache, on_round=lambda _: None)
-        self._say("starting the cluster", done_s=_CLUSTER_S / 2)
-        up = [sys.executable, "-m", "cluster.cli.main", "up", str(self._bundle), "--port", str(address[1]), "--json"]
-        child = self._stack.enter_context(Child(up, log=self._out / "cluster.log"))
-        child.wait_for("cluster.ready", timeout_s=START_TIMEOUT_S)
-        command = scenario.command("--frames", "1", name="prepare", address=address, policy="device-only")
-        with Child(command, log=self._out / "prepare.log") as agent:
-            agent.wait_for("summary", timeout_s=START_TIMEOUT_S)
+        address = start_cluster(
+            self._stack, self._scenario, self._bundle, self._out,
+            on_round=lambda _: None, on_start=lambda: self._say("starting the cluster", done_s=_CLUSTER_S / 2),
+        )  # fmt: skip
         self._say("the cluster is ready", done_s=_CLUSTER_S / 2)
         return address
 

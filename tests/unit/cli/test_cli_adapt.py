@@ -2,9 +2,9 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
+from made_tables import made_option, made_tables
 
 from cluster.bundles.synthetic import write_synthetic
 from cluster.cli.adapt_tables import blocks, screened
@@ -15,37 +15,16 @@ from loadtests.adapt_drop import FALLS_MBPS, fall
 from loadtests.adapt_outcome import AdaptOutcome, Loads, Played
 from loadtests.adapt_scenario import AdaptScenario, recorded_links
 from loadtests.adapt_virtual import virtual_traces
-from loadtests.frame_tables import FrameTables
-from wire.bitstream import MAX_LOOKS
 from wire.errors import SettingError
-from wire.ids import OptionId, PointName
-from wire.manifest import UNMEASURED, Macs, Option
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "adapting.md"
 
 
-def option(number, point, coder):
-    return Option(
-        id=OptionId(number), point=PointName(point), codec="made", rate="r", coder=coder, shape=(1, 1, 1),
-        device_graph=None if point == "input" else "head.onnx", cluster_graph=None, tables=None, gains=None,
-        quality=None, macs=Macs(300_000_000, 0, 0, 0), measured=replace(UNMEASURED, bytes_mean=1000.0),
-    )  # fmt: skip
-
-
 @pytest.fixture
 def tables():
-    sent_bytes = np.zeros((3, 2, MAX_LOOKS))
-    sent_bytes[0, :, 0], sent_bytes[1, :, 0] = 6000.0, 1000.0
-    return FrameTables(
-        options=(option(0, "input", "jpeg"), option(1, "mid", "raw"), option(2, "output", "none")),
-        device_s=np.array([0.002, 0.05, 0.1]),
-        refine_s=np.zeros(3),
-        cluster_s=np.array([0.02, 0.01, 0.0]),
-        looks=np.array([[1, 1], [1, 1], [0, 0]]),
-        sent_bytes=sent_bytes,
-        reply_bytes=300.0,
-        overhead_s=0.002,
-        device="made",
+    options = (made_option(0, "input", "jpeg"), made_option(1, "mid", "raw"), made_option(2, "output", "none"))
+    return made_tables(
+        options, device_s=[0.002, 0.05, 0.1], cluster_s=[0.02, 0.01, 0.0], first_bytes=[6000.0, 1000.0, 0.0]
     )
 
 

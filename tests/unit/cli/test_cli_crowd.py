@@ -2,9 +2,9 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
+from made_tables import made_option, made_tables
 
 from cluster.bundles.synthetic import write_synthetic
 from cluster.cli.bench_crowd import crowd
@@ -14,41 +14,18 @@ from device_agent.rules import Constraints, Rules
 from loadtests.adapt_outcome import Loads
 from loadtests.crowd_outcome import CALM, RESTLESS, CrowdOutcome, CrowdPlayed
 from loadtests.crowd_simulation import Crowd, LoadStep, simulate_crowd
-from loadtests.frame_tables import FrameTables
 from loadtests.link_script import LinkScript
 from loadtests.virtual_device import VirtualDevice
 from serve_apps.load_meter import LoadMeter
-from wire.bitstream import MAX_LOOKS
 from wire.errors import SettingError
-from wire.ids import OptionId, PointName
-from wire.manifest import UNMEASURED, Macs, Option
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "crowd.md"
 
 
-def option(number, point, coder):
-    return Option(
-        id=OptionId(number), point=PointName(point), codec="made", rate="r", coder=coder, shape=(1, 1, 1),
-        device_graph=None if point == "input" else "head.onnx", cluster_graph=None, tables=None, gains=None,
-        quality=None, macs=Macs(300_000_000, 0, 0, 0), measured=replace(UNMEASURED, bytes_mean=1000.0),
-    )  # fmt: skip
-
-
 @pytest.fixture
 def tables():
-    sent_bytes = np.zeros((2, 2, MAX_LOOKS))
-    sent_bytes[0, :, 0] = 1000.0
-    return FrameTables(
-        options=(option(0, "input", "jpeg"), option(1, "output", "none")),
-        device_s=np.array([0.002, 0.1]),
-        refine_s=np.zeros(2),
-        cluster_s=np.array([0.02, 0.0]),
-        looks=np.array([[1, 1], [0, 0]]),
-        sent_bytes=sent_bytes,
-        reply_bytes=300.0,
-        overhead_s=0.002,
-        device="made",
-    )
+    options = (made_option(0, "input", "jpeg"), made_option(1, "output", "none"))
+    return made_tables(options, device_s=[0.002, 0.1], cluster_s=[0.02, 0.0], first_bytes=[1000.0, 0.0])
 
 
 @pytest.fixture
