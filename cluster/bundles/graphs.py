@@ -5,10 +5,6 @@ Owns the export. Device graphs take ``pixels``, uint8 (1, H, W, 3), and give ``s
 ``pixels`` (N, H, W, 3) and give ``probabilities`` (N, classes).
 """
 
-import contextlib
-import io
-import logging
-import warnings
 from pathlib import Path
 
 import onnx
@@ -19,8 +15,7 @@ from torch.fx.experimental.optimization import fuse
 from cluster.backbones.registry import Backbone, Normalise
 from cluster.bundles.adapted_tail import adapted_tail
 from cluster.codecs.codec import Codec
-
-OPSET = 18
+from cluster.onnx_export import exported
 
 
 class Classifier(nn.Module):
@@ -69,22 +64,7 @@ def _fused(module: fx.GraphModule) -> nn.Module:
 
 def _export(module: nn.Module, example: Tensor, path: Path, *, inputs: str, outputs: str, batched: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    dynamic = ({0: torch.export.Dim.DYNAMIC},) if batched else None
-    # The exporter talks to standard output and warns of its own internals; neither concerns our user.
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        program = torch.onnx.export(
-            module.eval(),
-            (example,),
-            input_names=[inputs],
-            output_names=[outputs],
-            opset_version=OPSET,
-            dynamic_shapes=dynamic,
-            dynamo=True,
-            verbose=False,
-        )
-    assert program is not None
+    program = exported(module, example, inputs=inputs, outputs=[outputs], batched=batched)
     onnx.save(_bare(program.model_proto), path)
 
 

@@ -4,17 +4,16 @@ Owns the measuring of what is missing, which is short; ``isthmus profile`` takes
 """
 
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from cluster.cli.device_timing import time_device
 from cluster.cli.screen import notes
 from wire.errors import SettingError
 
 if TYPE_CHECKING:
     from cluster.profiling.option_profile import OptionProfile
     from wire.bundle import Bundle
-    from wire.tensor_form import Tensor
 
 THREADS: Final = 1
 REPEATS: Final = 8
@@ -41,7 +40,7 @@ def profiled_bundles(folders: Sequence[Path], stored: Sequence[Path]) -> "list[t
             sides = {profile.side for profile in own}
             if "device" not in sides:
                 status.update(f"timing the device's half of {bundle.directory}")
-                own.append(_device_now(bundle.directory))
+                own.append(time_device(bundle.directory, threads=THREADS, repeats=REPEATS, listener=_unheard))
             if "cluster" not in sides:
                 status.update(f"timing the cluster's half of {bundle.directory}")
                 own.append(_cluster_now(bundle.directory))
@@ -57,23 +56,6 @@ def _refuse_strangers(profiles: "Sequence[OptionProfile]", bundles: "Sequence[Bu
                 f"the profile of the {profile.side}'s half is of a bundle {profile.bundle[:12]}, which is not given",
                 mend=f"profile this bundle: isthmus profile {profile.side} BUNDLE",
             )
-
-
-def _device_now(folder: Path) -> "OptionProfile":
-    from cluster.profiling.device_options import measure_device
-    from cluster.profiling.sessions import open_session
-    from device_agent.device_profile import picture_for
-    from wire.bundle import Bundle
-
-    bundle = Bundle.open(folder, "device")
-    picture = picture_for(bundle.manifest.input)
-    open_once = cache(lambda graph: open_session(bundle.path(graph), THREADS))
-
-    def run_graph(graph: str) -> "Tensor":
-        session = open_once(graph)
-        return session.run(None, {session.get_inputs()[0].name: picture})[0][0]
-
-    return measure_device(bundle, run_graph, picture[0], threads=THREADS, repeats=REPEATS, listener=_unheard)
 
 
 def _cluster_now(folder: Path) -> "OptionProfile":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
+from cluster.cli.device_timing import time_device
 from cluster.cli.screen import notes, output, write_json
 
 if TYPE_CHECKING:
@@ -122,7 +123,8 @@ def device(
         raise click.UsageError("give a BUNDLE, or --list")
     if device_name:
         known_device(device_name)  # before anything is measured for it
-    profile = _measure_device(bundle, threads, repeats)
+    with _bar() as show:
+        profile = time_device(bundle, threads=threads, repeats=repeats, listener=show)
     if device_name:
         profile = _emulated(profile, bundle, device_name)
     _keep(profile, out, json_file)
@@ -171,25 +173,6 @@ def cluster(
             engine = stack.enter_context(triton)
         profile = measure_cluster(bundle, picture, engine, batches=sizes, repeats=repeats, listener=show)
     _keep(profile, out, json_file)
-
-
-def _measure_device(folder: Path, threads: int, repeats: int) -> "OptionProfile":
-    from cluster.profiling.device_options import measure_device
-    from device_agent.device_profile import picture_for
-    from device_agent.graph_sessions import GraphSessions
-    from wire.bundle import Bundle
-    from wire.tensor_form import Tensor
-
-    bundle = Bundle.open(folder, "device")
-    picture = picture_for(bundle.manifest.input)
-    sessions = GraphSessions(bundle, threads=threads, optimised=None)  # what the agent's head runtime runs
-
-    def run_graph(graph: str) -> Tensor:
-        sessions.prepare(graph)  # does nothing the second time
-        return sessions.run(graph, picture)
-
-    with _bar() as show:
-        return measure_device(bundle, run_graph, picture[0], threads=threads, repeats=repeats, listener=show)
 
 
 def _emulated(profile: "OptionProfile", folder: Path, name: str) -> "OptionProfile":

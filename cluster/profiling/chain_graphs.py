@@ -4,10 +4,6 @@ Owns the export and the files in one folder: the weights lie in one of them, whi
 the tensor ``boundary_i`` in all of them: 0 the pixels, uint8 (1, H, W, 3), n the probabilities, float32 (1, classes).
 """
 
-import contextlib
-import io
-import logging
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +15,7 @@ from torch import fx, nn
 from torch.fx.experimental.optimization import fuse
 
 from cluster.backbones.registry import Normalise
-from cluster.bundles.graphs import OPSET
+from cluster.onnx_export import exported
 from cluster.profiling.chain import Chain
 from cluster.profiling.sessions import open_session
 from wire.errors import BackboneError
@@ -83,18 +79,10 @@ def _export(chain: Chain, path: Path) -> None:
     frame = chain.backbone.frame
     pixels = torch.from_numpy(busy_picture(frame.height, frame.width))
     names = [boundary(index) for index in range(chain.groups + 1)]
-    # The exporter talks to standard output and warns of its own internals; neither concerns our user.
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        try:
-            program = torch.onnx.export(
-                _EveryBoundary(chain).eval(), (pixels,), input_names=names[:1], output_names=names[1:],
-                opset_version=OPSET, dynamo=True, verbose=False,
-            )  # fmt: skip
-        except torch.onnx.OnnxExporterError as error:
-            raise BackboneError(
-                f"{chain.backbone.name} cannot be exported to ONNX: {error}", mend="give a network of plain layers"
-            ) from error
-        assert program is not None
-        program.save(path, external_data=True)
+    try:
+        program = exported(_EveryBoundary(chain), pixels, inputs=names[0], outputs=names[1:])
+    except torch.onnx.OnnxExporterError as error:
+        raise BackboneError(
+            f"{chain.backbone.name} cannot be exported to ONNX: {error}", mend="give a network of plain layers"
+        ) from error
+    program.save(path, external_data=True)
