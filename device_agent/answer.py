@@ -51,8 +51,6 @@ class FrameAnswer:
     latency_s: float
     parts: Parts
     predicted: Prediction
-    sent_bytes: int
-    looks: int
     look_bytes: tuple[int, ...]
     """Sent with each look."""
     moved_bytes: int
@@ -67,6 +65,16 @@ class FrameAnswer:
     emulated: Emulated | None
     overhead_s: float
     reasons: tuple[str, ...]
+
+    @property
+    def sent_bytes(self) -> int:
+        """Of all looks."""
+        return sum(self.look_bytes)
+
+    @property
+    def looks(self) -> int:
+        """How many exchanges were begun."""
+        return len(self.look_bytes)
 
     @property
     def label(self) -> str:

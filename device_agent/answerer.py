@@ -247,8 +247,6 @@ class Answerer:
             latency_s=latency_s,
             parts=parts,
             predicted=attempt.decision.prediction,
-            sent_bytes=sum(look.reply.sent_bytes for look in looks),
-            looks=len(looks),
             look_bytes=tuple(look.reply.sent_bytes for look in looks),
             moved_bytes=moved_bytes,
             energy_j=energy_j,
