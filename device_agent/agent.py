@@ -27,7 +27,7 @@ from device_agent.loaded_bundle import LoadedBundle
 from device_agent.policy import check_policy
 from device_agent.power_meter import PowerMeter
 from device_agent.power_sensor import PowerSensor
-from device_agent.prober import keep_loads, keep_pinging, keep_probing
+from device_agent.prober import keep_loads, keep_pinging, keep_probing, keep_settling
 from device_agent.process_facts import since_start_s
 from device_agent.reports import Report
 from device_agent.settings import AgentSettings
@@ -118,6 +118,7 @@ class Agent:
         return [
             keep_probing(transport, point),
             keep_pinging(transport, point),
+            keep_settling(transport),
             keep_loads(transport, self._fetch),
             self._keep_bundle(transport, worker),
         ]
@@ -140,7 +141,7 @@ class Agent:
                 return
             if self.tally.frames == 1:
                 await answerer.prepare_local()
-            await answerer.look_at_sizes(due)
+            await answerer.look_ahead(due)
 
     async def _next_frame(self, feed: FrameFeed) -> DueFrame | None:
         if self._meter is not None:

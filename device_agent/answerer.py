@@ -64,6 +64,7 @@ class Answerer:
         self._decider = decider
         self._meter = meter
         self._probe_bytes = transport.probe_bytes
+        self._ahead: Option | None = None
 
     async def answer(self, due: DueFrame) -> FrameAnswer:
         """Answer one frame, whatever happens to the link; raises BundleError if a graph cannot be run.
@@ -74,7 +75,12 @@ class Answerer:
         if self._meter is not None and self._meter.extra_w is not None:
             self._decider.energy = replace(self._decider.energy, extra_w=self._meter.extra_w)
         planning_s = time.perf_counter()
-        decision = self._decider.decide(due_s=due.due_s, now_s=begun_s, link_up=not self._transport.down.is_set())
+        decision = self._decider.decide(
+            due_s=due.due_s,
+            now_s=begun_s,
+            link_up=not self._transport.down.is_set(),
+            opened=self._transport.opened,
+        )
         plan_s = time.perf_counter() - planning_s
         planned = self._loaded.bundle.option(decision.option_id)
         prediction = decision.prediction
@@ -86,11 +92,21 @@ class Answerer:
             device_s=prediction.device_s,
             predicted_s=prediction.total_s,
         )
+        if decision.ahead is not None:
+            self._ahead = self._loaded.bundle.option(decision.ahead)
+            self._transport.open_ahead(self._ahead.point)
         attempt = _Attempt(due, begun_s, decision, planned, plan_s, waits)
         return await (self._alone(attempt) if planned.coder == "none" else self._with_cluster(attempt))
 
-    async def look_at_sizes(self, due: DueFrame) -> None:
-        """Between two frames, see how large the last one would have been as a picture, if it is time to."""
+    async def look_ahead(self, due: DueFrame) -> None:
+        """Between two frames, make ready what may be chosen next.
+
+        That is an option that the last frame would have had but for its stream, and how large that frame would have
+        been as a picture, if it is time to look.
+        """
+        if self._ahead is not None:
+            ahead, self._ahead = self._ahead, None
+            await self._work(partial(self._loaded.head.warm, ahead, due.pixels))
         for option in self._decider.wants_sizes(time.monotonic()):
             encoded = await self._work(partial(self._loaded.head.encode, option, due.pixels))
             self._loaded.costs.note_size(option.id, len(encoded.bitstream))

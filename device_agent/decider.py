@@ -5,6 +5,7 @@ virtual time decides with this very code.
 """
 
 import random
+from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,9 +21,11 @@ from device_agent.papers_planners import PAPERS, Offline, plan_as
 from device_agent.planner import Decision, plan
 from device_agent.rules import Rules
 from device_agent.snapshot import Estimates, Held, Limits, Snapshot
+from wire.ids import PointName
 from wire.manifest import Option
 
-SIZES_EVERY_S: Final = 2.0
+SIZES_EVERY_S: Final = 0.4
+"""Coding a picture takes a device some milliseconds, between two frames."""
 
 
 @dataclass(eq=False)
@@ -50,9 +53,9 @@ class Decider:
         self._random = random.Random(self.seed)
         self._offline = Offline(self.costs.device_s, self.costs.moved_bytes)
 
-    def decide(self, *, due_s: float, now_s: float, link_up: bool) -> Decision:
-        """Choose the option for a frame that was due at ``due_s``."""
-        snapshot = self._snapshot(due_s, now_s, link_up=link_up)
+    def decide(self, *, due_s: float, now_s: float, link_up: bool, opened: Container[PointName]) -> Decision:
+        """Choose the option for a frame that was due at ``due_s``; ``opened`` are the points with an open stream."""
+        snapshot = self._snapshot(due_s, now_s, opened, link_up=link_up)
         decision = self._plan(snapshot)
         self._hold(decision, snapshot)
         return decision
@@ -74,7 +77,7 @@ class Decider:
         """Give the options whose size a frame should be asked for now, though it was not sent so.
 
         Those that code the frame's own pixels: how large a picture becomes depends on what is in it far more than the
-        size of a code does, and the bundle knows it of other pictures only. It takes no head; now and then is enough.
+        size of a code does, and the bundle knows it of other pictures only. It takes no head.
         """
         if not self.rules.policy.chooses or now_s < self._sizes_due_s:
             return ()
@@ -92,8 +95,9 @@ class Decider:
             return plan_as(kind, snapshot, self._offline, self._service_s())
         return plan(snapshot)
 
-    def _snapshot(self, due_s: float, now_s: float, *, link_up: bool) -> Snapshot:
+    def _snapshot(self, due_s: float, now_s: float, opened: Container[PointName], *, link_up: bool) -> Snapshot:
         rules, constraints = self.rules, self.rules.constraints
+        closed = np.array([*(point not in opened for point in self.table.points), False])
         cluster_s, served = self.cluster.columns(self.table.points, now_s)
         estimates = Estimates(
             device_s=self.costs.device_s,
@@ -102,6 +106,7 @@ class Decider:
             looks=self.costs.looks,
             cluster_s=cluster_s[self.table.point_of],
             served=served[self.table.point_of],
+            closed=closed[self.table.point_of],
             link=self.link.view(now_s) if link_up else None,
             energy=self.energy,
         )

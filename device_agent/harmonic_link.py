@@ -34,6 +34,11 @@ class HarmonicLink:
         """Harmonic mean of the transfers kept, in bytes/s; None before the first."""
         return 1.0 / self._mean_s_per_byte if self._s_per_byte else None
 
+    @property
+    def surprised(self) -> bool:
+        """Never: a mean takes everything as it comes."""
+        return False
+
     def view(self, now_s: float) -> LinkView:
         """Give the estimate, with an assumption in its place before the first transfer."""
         age_s = max(now_s - self._learnt_s, 0.0)

@@ -44,6 +44,8 @@ ROUND_TRIPS_KEPT: Final = 3
 
 SURPRISE: Final = 2.5
 """So many standard deviations slower than expected, the link has changed or something stood in the way."""
+TELLING: Final = 4.0
+"""A surprise is worth a probe where that would be late by so many standard deviations of noise, were it true."""
 BELIEVED_AT_FIRST: Final = 2.0
 BELIEVED_MORE: Final = 8.0
 ENOUGH_IN_A_ROW: Final = 6
@@ -91,6 +93,7 @@ class KalmanLink:
         self._learnt_s = -math.inf
         self._slow_s = -math.inf
         self._slow_bytes = self._slow_in_a_row = 0
+        self._slow_s_per_byte = self._slow_took_s = 0.0
         self._probes = ProbeTimer()
         self._round_trips_s: deque[float] = deque(maxlen=ROUND_TRIPS_KEPT)
         self._forget()
@@ -99,6 +102,12 @@ class KalmanLink:
     def bandwidth_bytes_s(self) -> float | None:
         """Bytes a second; None before the first transfer that was large enough to say anything of it."""
         return None if math.isinf(self._learnt_s) else 1.0 / self._line.slope
+
+    @property
+    def surprised(self) -> bool:
+        """Whether an exchange was far slower than expected, none since says why, and a probe would say."""
+        told_s = PROBE_BYTES * self._slow_s_per_byte
+        return self._slow_in_a_row == 1 and told_s >= TELLING * math.sqrt(self._noise_var)
 
     def view(self, now_s: float) -> LinkView:
         """Give means and standard deviations as of now."""
@@ -198,13 +207,18 @@ class KalmanLink:
         """
         if not moved_bytes:
             return
-        if not self._slow_in_a_row or self._now_s - took_s >= self._slow_s:
+        first_bytes, first_s = self._slow_bytes, self._slow_took_s
+        if is_new := not self._slow_in_a_row or self._now_s - took_s >= self._slow_s:
             self._slow_in_a_row = min(self._slow_in_a_row + 1, ENOUGH_IN_A_ROW)
-            self._slow_s, self._slow_bytes = self._now_s, moved_bytes
+            self._slow_s, self._slow_bytes, self._slow_took_s = self._now_s, moved_bytes, took_s
+            self._slow_s_per_byte = error_s / moved_bytes
         believed = BELIEVED_AT_FIRST * BELIEVED_MORE ** (self._slow_in_a_row - 1)
         # On a fast link the bytes drown in noise: what a probe could just tell from it counts as known.
         most_s = believed * max(self._line.slope, math.sqrt(self._noise_var) / PROBE_BYTES)
         self._line.slope_var = max(self._line.slope_var, min(most_s, error_s / moved_bytes) ** 2)
+        if is_new and self._slow_in_a_row == 2:
+            # The first of the two is believed now as well; often it moved more bytes, and so knows better.
+            self._line.observe(first_bytes, first_s, self._noise_var, least_slope=self._line.slope)
 
     def _bound(self, took_s: float) -> None:
         """Keep the base delay below an exchange that was answered, and near the least of the last round trips."""

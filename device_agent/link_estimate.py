@@ -21,6 +21,10 @@ class LinkEstimate(Protocol):
     def bandwidth_bytes_s(self) -> float | None:
         """Bytes a second; None before the first transfer that says anything about them."""
 
+    @property
+    def surprised(self) -> bool:
+        """Whether an exchange was far slower than expected, and another one would tell a stall from a change."""
+
     def view(self, now_s: float) -> LinkView:
         """Give what is known now, with an assumption in place of what was not measured yet."""
 

@@ -15,8 +15,8 @@ OWN_WEIGHT: Final = 0.05
 """Of an option's own deviation from its profile, which should not take up what the device's load does."""
 OUTLIER: Final = 3.0
 """A sample counts as at most this many times what was expected: one stall must not banish an option for good."""
-SIZE_WEIGHT: Final = 0.5
-"""Of a size that is looked at only now and then."""
+SIZE_WEIGHT: Final = 0.8
+"""Of a picture's size, which differs much between scenes and little between two frames of one."""
 LOOKS_WEIGHT: Final = 0.05
 """The same for the number of looks: a frame has one or two or three, so a mean of few frames would jump about."""
 MESSAGE_BYTES: Final = 90
@@ -36,6 +36,7 @@ class OptionCosts:
     def __init__(self, options: tuple[Option, ...], device_s: Mapping[OptionId, float]) -> None:
         self._row = {option.id: row for row, option in enumerate(options)}
         sends = np.array([option.coder != "none" for option in options])
+        self._pictures = sends & np.array([option.device_graph is None for option in options])
         self._profile_s: Floats = np.array([device_s.get(option.id, 0.0) for option in options], float)
         self._own: Floats = np.ones(len(options))
         self.k_mobile = 1.0
@@ -80,7 +81,7 @@ class OptionCosts:
     def note_sent(self, option_id: OptionId, sent_bytes: int, looks: int) -> None:
         """Take the bytes and the number of one frame's messages."""
         row = self._row[option_id]
-        self._blend_bytes(row, float(sent_bytes), WEIGHT)
+        self._blend_bytes(row, float(sent_bytes), SIZE_WEIGHT if self._pictures[row] else WEIGHT)
         self.looks[row] += LOOKS_WEIGHT * (looks - self.looks[row])
 
     def note_size(self, option_id: OptionId, bitstream_bytes: int) -> None:

@@ -31,7 +31,8 @@ class Decision:
     """The option chosen, what is expected of it, and why; ``link_down`` if the policy had to give way.
 
     ``broken`` names the constraints that it does not keep, since none of the options keeps them all. ``is_best`` is
-    false for an option that is held though another is better.
+    false for an option that is held though another is better. ``ahead`` is an option that would be better if the stream
+    to its point were open, which can be seen to before the next frame.
     """
 
     option_id: OptionId
@@ -40,6 +41,7 @@ class Decision:
     link_down: bool = False
     broken: tuple[str, ...] = ()
     is_best: bool = True
+    ahead: OptionId | None = None
 
 
 def plan(snapshot: Snapshot) -> Decision:
@@ -72,7 +74,8 @@ def plan(snapshot: Snapshot) -> Decision:
         row = int(weighed.argmin())
     broken = broken_by(snapshot, costs, missed, row)
     reasons = _reasons(snapshot, score, allowed, within, row, broken)
-    return Decision(table.ids[row], costs.at(row, estimates), reasons, broken=broken, is_best=is_best)
+    ahead = _ahead(snapshot, costs, np.where(affordable, score, inf), row)
+    return Decision(table.ids[row], costs.at(row, estimates), reasons, broken=broken, is_best=is_best, ahead=ahead)
 
 
 def _alone(snapshot: Snapshot, costs: Costs, missed: Floats, allowed: Flags) -> Decision:
@@ -115,6 +118,18 @@ def _kept(snapshot: Snapshot, costs: Costs, score: Floats, within: Flags, best: 
     own = (gain - snapshot.goal.latency * (change_s[held.row] - change_s[best])) / gain
     chance = 1.0 - exp(-(snapshot.now_s - held.at_s) / CALM_S)
     return best if snapshot.draw < max(own, chance) else held.row
+
+
+def _ahead(snapshot: Snapshot, costs: Costs, score: Floats, row: int) -> OptionId | None:
+    """Name the option that would be worth a move but for its stream, or that is chosen all the same."""
+    closed = snapshot.estimates.closed
+    if not closed.any():
+        return None
+    opened = score - snapshot.goal.latency * costs.opening_s * closed
+    best = int(opened.argmin())
+    if closed[best] and opened[best] < (1 - MARGIN) * score[row]:
+        return snapshot.table.ids[best]
+    return None
 
 
 def _reasons(

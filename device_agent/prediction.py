@@ -1,12 +1,18 @@
 """What every option is predicted to cost: seconds, joules and bytes of one frame."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from device_agent.link_estimate import LinkView
 from device_agent.option_table import Floats
 from device_agent.snapshot import Estimates
+
+OPENING_ROUND_TRIPS: Final = 3
+"""Of a stream that is opened: TCP, WebSocket, and the greeting."""
+OPENING_BYTES: Final = 1300
+"""Both ways."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +39,8 @@ class Costs:
 
     DeepCOD takes bytes / bandwidth for the link; we add the round trip of an exchange of no bytes, which for codes of a
     few hundred bytes is most of the time on the link. Every further look costs that round trip and the time on the
-    cluster once more. Energy is that of the processor and of the radio (Huang et al., MobiSys 2012).
+    cluster once more. Where there is no stream yet, ``opening_s`` is in
+    ``link_s`` too. Energy is that of the processor and of the radio (Huang et al., MobiSys 2012).
     """
 
     link_s: Floats
@@ -42,6 +49,8 @@ class Costs:
     total_s: Floats
     energy_j: Floats
     moved_bytes: Floats
+    opening_s: float
+    """What it takes to open a stream."""
 
     @classmethod
     def of(cls, estimates: Estimates) -> "Costs":
@@ -49,7 +58,8 @@ class Costs:
         link = estimates.link or LinkView(0.0, 0.0)
         looks, moved = estimates.looks, estimates.moved_bytes
         transfer_s = moved * link.s_per_byte
-        link_s = looks * link.base_s + transfer_s
+        opening_s = OPENING_ROUND_TRIPS * link.base_s + OPENING_BYTES * link.s_per_byte
+        link_s = looks * link.base_s + transfer_s + opening_s * estimates.closed
         cluster_s = looks * estimates.cluster_s
         of_link = (looks * link.base_sd_s) ** 2 + (moved * link.s_per_byte_sd) ** 2
         variance = of_link + (link.s_per_byte * estimates.bytes_sd) ** 2
@@ -60,6 +70,7 @@ class Costs:
             total_s=estimates.device_s + link_s + cluster_s,
             energy_j=estimates.energy.frame_j(estimates.device_s, moved, transfer_s),
             moved_bytes=moved,
+            opening_s=opening_s,
         )
 
     def at(self, row: int, estimates: Estimates) -> Prediction:

@@ -62,6 +62,19 @@ async def keep_pinging(transport: Transport, point: PointName) -> None:
             transport.mark_down("a ping was not answered")
 
 
+async def keep_settling(transport: Transport) -> None:
+    """Whenever an exchange was far too slow, have a train of pings tell whether that was a stall or the link.
+
+    One only: a second one would meet the next frame on the link, and both would be held up.
+    """
+    while True:
+        await transport.doubt.wait()
+        await transport.up.wait()
+        transport.doubt.clear()
+        if transport.streams:
+            await _send_train(transport, transport.streams[-1])
+
+
 async def keep_loads(transport: Transport, fetch: Fetch) -> None:
     """While the link is up, read the load signals of the points that no frame visits: seldom, while nothing queues."""
     wait_s = LOADS_EVERY_S

@@ -25,6 +25,8 @@ class Estimates:
     """Of one exchange, with the queue."""
     served: Flags
     """Whether the cluster answers at the option's point; the option that sends nothing always is."""
+    closed: Flags
+    """Whether a stream to the option's point has to be opened first."""
     link: LinkView | None
     """None while the link is down."""
     energy: EnergyModel

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -93,6 +93,8 @@ class Transport:
         self.wrong_bundle = asyncio.Event()
         self.down = asyncio.Event()
         self.up = asyncio.Event()
+        self.doubt = asyncio.Event()
+        """The link was slow as it was not expected to be: a probe at once is worth its bytes."""
         self.last_heard_s = 0.0
         self._server = server
         self._hello = hello
@@ -107,6 +109,11 @@ class Transport:
         self._closing = False
         self._down_since_s = time.monotonic()
         (self.up if link_up else self.down).set()
+
+    @property
+    def opened(self) -> Collection[PointName]:
+        """The points with a stream in use."""
+        return self._streams.keys()
 
     @property
     def streams(self) -> tuple[PointStream, ...]:
@@ -171,6 +178,17 @@ class Transport:
         if isinstance(opened, IsthmusError):
             raise opened
         return opened
+
+    def open_ahead(self, point: PointName) -> None:
+        """Have a stream to a point ready before a frame asks for it; what keeps it away the next frame will see."""
+        if self.down.is_set() or point in self._streams or point in self._opening:
+            return
+
+        async def work() -> None:
+            with contextlib.suppress(IsthmusError):
+                await self.stream_to(point)
+
+        self._spawn(work())
 
     async def open(self, point: PointName) -> PointStream | IsthmusError:
         """Open a stream, put it in the place of the point's old one, and read it; gives why it cannot be."""
@@ -274,14 +292,8 @@ class Transport:
 
     def _open_again(self, cut: PointStream) -> None:
         """Have another stream ready before the next frame asks for it; not where one was cut as soon as it was open."""
-        lived_s = time.monotonic() - cut.opened_s
-        if lived_s > _SHORT_LIVED_S and not (self._closing or self.down.is_set()):
-
-            async def work() -> None:
-                with contextlib.suppress(IsthmusError):
-                    await self.stream_to(cut.point)
-
-            self._spawn(work())
+        if time.monotonic() - cut.opened_s > _SHORT_LIVED_S and not self._closing:
+            self.open_ahead(cut.point)
 
     async def _measure(self, stream: PointStream) -> None:
         """Ask for the base delay at once: the greeting's round trip holds the replica's time too."""
@@ -324,6 +336,11 @@ class Transport:
             moved_bytes = sent.sent_bytes + received.size_bytes
             link_s = max(received.at_s - sent.sent_s - cluster_s, 0.0)
             self.link.note_transfer(moved_bytes, link_s, now_s=self.last_heard_s)
+            self._ask_in_doubt()
+
+    def _ask_in_doubt(self) -> None:
+        if self.link.surprised:
+            self.doubt.set()
 
     def _timed_out(self, frame_id: int, since_s: float) -> NoReply:
         sent = self._waiting.get(frame_id)
@@ -332,6 +349,7 @@ class Transport:
             self._abandon(frame_id, sent)
             if not silent or not self._confirmed:
                 self.link.note_late(sent.sent_bytes, time.perf_counter() - sent.sent_s, now_s=time.monotonic())
+                self._ask_in_doubt()
         silence_s = time.monotonic() - since_s
         if silent and silence_s >= self._meaningful_silence_s(sent.sent_bytes if sent is not None else 0):
             self.mark_down(f"nothing was heard for {silence_s:.1f} s")

@@ -30,7 +30,12 @@ POLL_TIMEOUT_S: Final = 3.0
 
 def start_probing(transport: VirtualTransport, point: PointName) -> None:
     """Begin what the agent does beside its frames; ``point`` is knocked at."""
-    for steps in (_keep_probing(transport, point), _keep_pinging(transport, point), _keep_loads(transport)):
+    for steps in (
+        _keep_probing(transport, point),
+        _keep_pinging(transport, point),
+        _keep_settling(transport),
+        _keep_loads(transport),
+    ):
         transport.env.process(steps)
 
 
@@ -64,6 +69,17 @@ def _keep_pinging(transport: VirtualTransport, point: PointName) -> Steps:
         yield env.timeout(PROBE_TIMEOUT_S)
         if transport.last_heard_s < begun_s:
             transport.mark_down()
+
+
+def _keep_settling(transport: VirtualTransport) -> Steps:
+    env = transport.env
+    while True:
+        yield transport.doubt
+        if transport.is_down:
+            yield transport.goes_up
+        transport.doubt = env.event()
+        if transport.streams:
+            yield env.process(_train(transport)) | env.timeout(PROBE_TIMEOUT_S)
 
 
 def _keep_loads(transport: VirtualTransport) -> Steps:

@@ -63,6 +63,8 @@ class VirtualTransport:
         self.is_down = False
         self.goes_up, self.goes_down = env.event(), env.event()
         """Each happens once, the next time."""
+        self.doubt = env.event()
+        """Happens when the link was slow as it was not expected to be; whoever heeds it makes the next one."""
         self.last_heard_s = 0.0
         self.probe_bytes = 0
         """Moved by probes so far, both ways."""
@@ -175,6 +177,7 @@ class VirtualTransport:
             self._confirmed = True
             moved_bytes = round(sent.size_bytes + reply_bytes)
             self.link.note_transfer(moved_bytes, max(took_s - exchanged.cluster_s, 0.0), now_s=now_s)
+            self._ask_in_doubt()
         if sent.state != "waiting":
             return
         sent.state = "forgotten"
@@ -196,10 +199,15 @@ class VirtualTransport:
             sent.state = "abandoned"
             if not silent or not self._confirmed:
                 self.link.note_late(round(sent.size_bytes), now_s - sent.sent_s, now_s=now_s)
+                self._ask_in_doubt()
         sent_bytes = sent.size_bytes if sent is not None else 0.0
         if silent and now_s - since_s >= self._meaningful_silence_s(sent_bytes):
             self.mark_down()
         return VirtualReply(sent_bytes, fallback="late")
+
+    def _ask_in_doubt(self) -> None:
+        if self.link.surprised and not self.doubt.triggered:
+            self.doubt.succeed()
 
     def _meaningful_silence_s(self, sent_bytes: float) -> float:
         view = self.link.view(self.env.now)

@@ -81,6 +81,12 @@ class FakeTransport:
         self.probe_bytes = 0
         self.down = asyncio.Event()
         self.sent: list[tuple[OptionId, int, bytes]] = []
+        self.opened = {load.point for load in loads}
+        self.opened_ahead: list[PointName] = []
+
+    def open_ahead(self, point: PointName) -> None:
+        """Note which stream was wanted."""
+        self.opened_ahead.append(point)
 
     async def exchange(self, point, option_id, frame_id, bitstream, *, until_s, silent_since_s=None):
         raise NotImplementedError
@@ -98,11 +104,15 @@ class FakeHead:
         self.stopped = 0
         """Runs of the whole network that were ended early."""
         self.runs = {"head": 0, "refine": 0, "whole": 0}
+        self.warmed: list[Option] = []
         self.answering = threading.Event()
         """The whole network has begun."""
         self.let_go = threading.Event()
         self.let_go.set()
         self._symbols = symbols
+
+    def warm(self, option, pixels) -> None:
+        self.warmed.append(option)
 
     def encode(self, option, pixels) -> Encoded:
         self.runs["head"] += 1

@@ -31,6 +31,7 @@ ESTIMATES = Estimates(
     looks=np.array([1.0, 1.0, 1.0, 0.0]),
     cluster_s=np.array([0.003, 0.003, 0.003, 0.0]),
     served=np.ones(4, bool),
+    closed=np.zeros(4, bool),
     link=LINK,
     energy=EnergyModel(),
 )

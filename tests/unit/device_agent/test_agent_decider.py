@@ -17,6 +17,7 @@ FINE = option(2, "mid/fine", bytes_mean=3_000, drop=0.01)
 COARSE = option(3, "mid/coarse", bytes_mean=1_000, drop=0.08)
 WHOLE = option(4, "output/whole")
 OPTIONS = (PIXELS, FINE, COARSE, WHOLE)
+OPENED = ("input", "mid")
 DEVICE_S = {PIXELS.id: 0.001, FINE.id: 0.010, COARSE.id: 0.010, WHOLE.id: 0.060}
 SLOW_S_PER_BYTE, NEAR_S_PER_BYTE, FAST_S_PER_BYTE = 1e-6, 5e-7, 1e-8
 """The coarse rate wins on the slow link, the pixels on the fast one, and where they are near it is by half a ms."""
@@ -42,13 +43,13 @@ def decider_of(policy: str = "auto", *, calm: bool = True, link: FixedLink | Non
 
 
 def chosen(decider: Decider, *, now_s: float = 1.0, link_up: bool = True) -> str:
-    decision = decider.decide(due_s=now_s, now_s=now_s, link_up=link_up)
+    decision = decider.decide(due_s=now_s, now_s=now_s, link_up=link_up, opened=OPENED)
     return decider.table.names[decider.costs.row(decision.option_id)]
 
 
 def test_what_is_known_of_device_link_and_cluster_makes_the_choice() -> None:
     decider = decider_of()
-    decision = decider.decide(due_s=1.0, now_s=1.0, link_up=True)
+    decision = decider.decide(due_s=1.0, now_s=1.0, link_up=True, opened=OPENED)
     assert decision.option_id == COARSE.id
     assert (decision.prediction.device_s, decision.prediction.cluster_s) == (0.010, 0.003)
     assert decision.prediction.link_s == pytest.approx(1490e-6)
@@ -97,11 +98,11 @@ def test_an_allowance_of_joules_bounds_the_choice_too() -> None:
 
 def test_a_rate_that_is_named_is_taken_whatever_it_loses() -> None:
     constraints = Constraints(most_drop=0.05)
-    named = decider_of("fixed:mid/coarse", constraints=constraints).decide(due_s=1.0, now_s=1.0, link_up=True)
+    named = decider_of("fixed:mid/coarse", constraints=constraints).decide(due_s=1.0, now_s=1.0, link_up=True, opened=OPENED)
     assert (named.option_id, named.broken) == (COARSE.id, ())
     assert chosen(decider_of("fixed:mid", constraints=constraints)) == "mid/fine"
     strict = decider_of("fixed:mid", constraints=Constraints(most_drop=0.005))
-    decision = strict.decide(due_s=1.0, now_s=1.0, link_up=True)
+    decision = strict.decide(due_s=1.0, now_s=1.0, link_up=True, opened=OPENED)
     assert (decision.option_id, decision.broken) == (FINE.id, ("drop",))
 
 
@@ -184,5 +185,5 @@ def test_a_paper_decides_from_the_cluster_without_queue_and_only_deepcod_from_th
 @pytest.mark.parametrize("policy", ["deepcod", "jalad", "neurosurgeon"])
 def test_a_paper_keeps_the_bound_on_the_drop_and_falls_back_to_the_device(policy: str) -> None:
     assert chosen(decider_of(policy, constraints=Constraints(most_drop=0.05))) == "mid/fine"
-    decision = decider_of(policy).decide(due_s=1.0, now_s=1.0, link_up=False)
+    decision = decider_of(policy).decide(due_s=1.0, now_s=1.0, link_up=False, opened=OPENED)
     assert (decision.option_id, decision.link_down) == (WHOLE.id, True)

@@ -426,3 +426,26 @@ def test_asking_changes_nothing(told: list[tuple[str, int, float, float]]) -> No
         for link in (asked, unasked):
             link.note_transfer(moved_bytes, took_s, now_s=now_s)
     assert asked.view(now_s) == unasked.view(now_s)
+
+
+def test_an_exchange_far_too_slow_is_a_surprise_until_another_one_tells_why() -> None:
+    stalled, fallen = Course(mbps=3), Course(mbps=3)
+    for course in (stalled, fallen):
+        course.exchange(6000, count=20)
+        assert not course.link.surprised
+    fallen.mbps = 0.3
+    for course in (stalled, fallen):
+        course.exchange(6000, stall_s=0.15 if course is stalled else 0.0)
+        assert course.link.surprised
+        course.exchange(1000)
+        assert not course.link.surprised
+    assert stalled.estimate_mbps > 1.0
+    # The second witness is believed, and the first one, which moved more bytes, with it.
+    assert fallen.estimate_mbps == pytest.approx(0.3, rel=0.2)
+
+
+def test_a_surprise_that_a_probe_could_not_tell_from_noise_is_none() -> None:
+    course = Course(mbps=100, base_s=0.001)
+    course.exchange(6000, count=60)
+    course.exchange(6000, stall_s=0.012)
+    assert not course.link.surprised

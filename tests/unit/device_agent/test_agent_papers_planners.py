@@ -33,6 +33,7 @@ ESTIMATES = Estimates(
     looks=np.array([1.0, 1.0, 1.0, 1.0, 0.0]),
     cluster_s=SERVICE_S,
     served=np.ones(5, bool),
+    closed=np.zeros(5, bool),
     link=LinkView(base_s=0.0, s_per_byte=1e-6),
     energy=EnergyModel(),
 )
