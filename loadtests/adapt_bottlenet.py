@@ -101,5 +101,7 @@ def _run(tables: FrameTables, scenario: AdaptScenario, policy: str, radio: str, 
     if policy == OURS_FOR_ENERGY:
         device = replace(device, rules=replace(device.rules, goal=Goal(energy=1.0)))
     first = round(WARM_S * scenario.fps)
-    rows = rows_of(tables, run_policy(tables, script, device), began_s=WARM_S, first=first)
+    rows = rows_of(
+        tables, run_policy(tables, script, device), began_s=WARM_S, first=first, deadline_s=scenario.deadline_s
+    )
     return PolicyRun(rows, device.frames - first)

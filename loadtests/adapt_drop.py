@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from device_agent.option_table import Flags, Floats
 from loadtests.adapt_scenario import WARM_S, AdaptScenario
 from loadtests.adapt_virtual import virtual_device
 from loadtests.frame_tables import FrameTables
@@ -22,7 +22,7 @@ from loadtests.virtual_run import run_policy
 FALLS_MBPS: Final = ((10.0, 1.0), (3.0, 0.3))
 WITHIN_FRAMES: Final = 3
 NEARLY: Final = 1.10
-"""An option is as good as the best if it takes at most so many times as long."""
+"""For a frame an option is as good as the best one if it takes at most so many times as long."""
 STAYS_FRAMES: Final = 3
 """It is back from the first of so many frames on that are all of such options."""
 WATCHED_FRAMES: Final = 25
@@ -40,7 +40,7 @@ class Falls:
     from_mbps: float
     to_mbps: float
     best: tuple[str, ...]
-    """The options, as POINT/RATE, that are best after the fall, or nearly."""
+    """The options, as POINT/RATE, that are best after the fall, or nearly, by the mean over the clip."""
     frames: tuple[int, ...]
     """From the fall on, by fall."""
 
@@ -65,7 +65,9 @@ def fall(
 ) -> Falls:
     """Let the link fall ``count`` times, each in a run of its own; ``policy`` is spelled as the agent does."""
     before, after = (LinkState(rate, scenario.delay_s, JITTER_S) for rate in rates_mbps)
-    good = best_after(tables, scenario, after)
+    frames_s = steady_frames_s(tables, after)
+    rows = rows_within(tables, scenario.rules("auto"))
+    good = frames_s <= NEARLY * frames_s[rows].min(axis=0)
     counts = []
     for seed in range(count):
         # The golden ratio spreads the moments evenly over a frame's period, and whole frames over the clip.
@@ -74,7 +76,8 @@ def fall(
         seconds = falls_s + (WATCHED_FRAMES + STAYS_FRAMES) / scenario.fps
         device = virtual_device(scenario, policy, radio=radio, seconds=seconds, name=f"fall-{seed}")
         counts.append(_frames_until(run_policy(tables, script, device, seed=seed), falls_s, good))
-    names = tuple(f"{tables.options[row].point}/{tables.options[row].rate}" for row in sorted(good))
+    best = sorted(best_after(tables, scenario, after))
+    names = tuple(f"{tables.options[row].point}/{tables.options[row].rate}" for row in best)
     return Falls(policy=policy, from_mbps=rates_mbps[0], to_mbps=rates_mbps[1], best=names, frames=tuple(counts))
 
 
@@ -86,19 +89,20 @@ def best_after(tables: FrameTables, scenario: AdaptScenario, state: LinkState) -
     return frozenset(row for row in rows if means_s[row] <= NEARLY * least_s)
 
 
-def steady_s(tables: FrameTables, state: LinkState) -> NDArray[np.float64]:
+def steady_s(tables: FrameTables, state: LinkState) -> Floats:
     """Give what a frame takes by each option on a constant link, as the mean over the clip; (options,), in seconds."""
+    return steady_frames_s(tables, state).mean(axis=1)
+
+
+def steady_frames_s(tables: FrameTables, state: LinkState) -> Floats:
+    """Give what each frame of the clip takes by each option on a constant link; (options, frames), in seconds."""
     known = KnownLink(tables, LinkScript((Step(0.0, replace(state, jitter_s=0.0)),)))
-    return np.array(
-        [
-            np.mean([known.answered_s(row, frame, 0.0) for frame in range(tables.frames)])
-            for row in range(len(tables.options))
-        ]
-    )
+    rows, frames = range(len(tables.options)), range(tables.frames)
+    return np.array([[known.answered_s(row, frame, 0.0) for frame in frames] for row in rows])
 
 
-def _frames_until(frames: Sequence[VirtualFrame], falls_s: float, good: frozenset[int]) -> int:
-    after = [frame.row in good for frame in frames if frame.due_s >= falls_s]
+def _frames_until(frames: Sequence[VirtualFrame], falls_s: float, good: Flags) -> int:
+    after = [good[frame.row, frame.frame % good.shape[1]] for frame in frames if frame.due_s >= falls_s]
     for number in range(WATCHED_FRAMES - 1):
         if all(after[number : number + STAYS_FRAMES]):
             return number + 1

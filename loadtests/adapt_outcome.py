@@ -47,6 +47,8 @@ class AdaptOutcome:
     real: Played | None
     virtual: Played
     """The windows of the real run in virtual time, the oracle with them."""
+    fallen_back: Played
+    """The same, with the rivals answering alone as ours does."""
     full: Played
     """The whole traces in virtual time."""
     falls: tuple[Falls, ...]
@@ -90,6 +92,7 @@ class AdaptOutcome:
             "tables": _tables_as_plain(self.tables),
             "real": self._played_as_plain(self.main) if self.real is not None else None,
             "virtual": self._played_as_plain(self.virtual),
+            "fallen_back": self._played_as_plain(self.fallen_back),
             "full": self._played_as_plain(self.full),
             "agreement": [each.as_plain() for each in self.agreement()],
             "falls": [each.as_plain() for each in self.falls],

@@ -107,7 +107,13 @@ class _Player:
         names = {option.id: option_name(option) for option in scenario.bundle.manifest.options}
         assert self._first is not None, "it has answered, or there was an error"
         rows = [
-            FrameRow.from_event(event, names=names, number=number, due_s=event["due_unix_s"] - self._began_unix_s)
+            FrameRow.from_event(
+                event,
+                names=names,
+                number=number,
+                due_s=event["due_unix_s"] - self._began_unix_s,
+                deadline_s=scenario.deadline_s,
+            )
             for event in self._events
             if 0 <= (number := event["frame"] - self._first) < self._expected
         ]

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean
 
-from loadtests.adapt_report import BEST_FIXED, DEVICE_ONLY, ORACLE, POLICIES
+from loadtests.adapt_report import BEST_FIXED, CLUSTER_ONLY, DEVICE_ONLY, ORACLE, POLICIES
 from loadtests.adapt_scenario import WARM_S, AdaptScenario, RecordedLink, agent_policy, warmed_script
 from loadtests.frame_row import FrameRow, PolicyRun
 from loadtests.frame_tables import FrameTables
@@ -56,7 +56,9 @@ def virtual_device(scenario: AdaptScenario, spelled: str, *, radio: str, seconds
     )
 
 
-def rows_of(tables: FrameTables, frames: Iterable[VirtualFrame], *, began_s: float, first: int) -> tuple[FrameRow, ...]:
+def rows_of(
+    tables: FrameTables, frames: Iterable[VirtualFrame], *, began_s: float, first: int, deadline_s: float
+) -> tuple[FrameRow, ...]:
     """Give the frames from the number ``first`` on, which is due at ``began_s``."""
     names = [option_name(option) for option in tables.options]
     local = local_row(tables)
@@ -68,7 +70,7 @@ def rows_of(tables: FrameTables, frames: Iterable[VirtualFrame], *, began_s: flo
             answered=names[frame.row if frame.where == "cluster" else local],
             where=frame.where,
             latency_s=frame.latency_s,
-            in_time=frame.in_time,
+            in_time=frame.latency_s <= deadline_s,
             moved_bytes=frame.moved_bytes,
             energy_j=frame.energy_j,
         )
@@ -94,14 +96,15 @@ def _run_trace(
     def of(frames: Iterable[VirtualFrame]) -> PolicyRun:
         first = round(WARM_S * scenario.fps)
         expected = math.floor(seconds * scenario.fps) - first
-        return PolicyRun(rows_of(tables, frames, began_s=WARM_S, first=first), expected)
+        rows = rows_of(tables, frames, began_s=WARM_S, first=first, deadline_s=scenario.deadline_s)
+        return PolicyRun(rows, expected)
 
     played = {
         policy: run_policy(tables, script, device(policy, agent_policy(policy)))
         for policy in POLICIES
         if policy != BEST_FIXED
     }
-    row, kept = best_fixed(tables, script, device(BEST_FIXED, "auto"))
+    row, kept = best_fixed(tables, script, device(BEST_FIXED, agent_policy(CLUSTER_ONLY)))
     if _mean_s(played[DEVICE_ONLY]) < _mean_s(kept):
         row, kept = local_row(tables), played[DEVICE_ONLY]
     played |= {BEST_FIXED: kept, ORACLE: run_oracle(tables, script, device(ORACLE, "auto"))}

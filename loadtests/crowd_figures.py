@@ -26,8 +26,8 @@ class StepFigures:
     begins_s: float
     background_frames_s: float
     settle_s: float | None
-    """From the beginning of the step until the offered load stays within ``SWING_WANTED`` of the mean that it comes to;
-    None if it never does."""
+    """From the beginning of the step until the offered load, of all points together, stays within ``SWING_WANTED`` of the
+    mean that it comes to; None if it never does."""
     offered: float
     """Mean seconds of service that the crowd asks for, a second."""
     swing: float
@@ -66,7 +66,7 @@ def crowd_figures(crowd: Crowd, samples: CrowdSamples) -> tuple[StepFigures, ...
             StepFigures(
                 begins_s=begins_s,
                 background_frames_s=step.background_frames_s,
-                settle_s=_settle_s(offered[of_step], offered[half].mean(axis=0), scale),
+                settle_s=_settle_s(offered[of_step, -1:], mean, scale),
                 offered=mean,
                 swing=swing(smooth, scale),
                 oscillates=oscillates(smooth, scale),
@@ -112,7 +112,7 @@ def oscillates(offered: NDArray[np.float64], mean: float) -> bool:
     return bool(len(crossed) and correlation[crossed[0] :].max() > PEAK_WANTED)
 
 
-def _settle_s(offered: NDArray[np.float64], final: NDArray[np.float64], scale: float) -> float | None:
+def _settle_s(offered: NDArray[np.float64], final: float, scale: float) -> float | None:
     smooth = smoothed(offered)
     off = np.abs(smooth - final).max(axis=1) > SWING_WANTED * scale
     if not off.any():

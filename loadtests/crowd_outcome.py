@@ -47,9 +47,9 @@ class StepReport:
 
     @property
     def kept(self) -> bool:
-        """Whether it settled, swings by no more than is wanted, and does not go on swinging."""
+        """Whether the load of all points settled, swings by no more than is wanted, and no point goes on swinging."""
         figures = self.figures
-        return figures.settle_s is not None and figures.swing < SWING_WANTED and not figures.oscillates
+        return figures.settle_s is not None and self.swing_of_all < SWING_WANTED and not figures.oscillates
 
     def as_plain(self) -> dict[str, Any]:
         """Give it as JSON."""

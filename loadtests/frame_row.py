@@ -38,7 +38,13 @@ class FrameRow:
 
     @classmethod
     def from_event(
-        cls, event: Mapping[str, Any], *, names: Mapping[OptionId, str], number: int, due_s: float
+        cls,
+        event: Mapping[str, Any],
+        *,
+        names: Mapping[OptionId, str],
+        number: int,
+        due_s: float,
+        deadline_s: float,
     ) -> "FrameRow":
         """Read a line of the agent; ``names`` are POINT/RATE by option id."""
         return cls(
@@ -48,7 +54,7 @@ class FrameRow:
             answered=names[event["option"]],
             where=event["where"],
             latency_s=event["latency_ms"] / 1e3,
-            in_time=event["in_time"],
+            in_time=event["latency_ms"] / 1e3 <= deadline_s,
             moved_bytes=event["moved_bytes"],
             energy_j=event["energy_mj"] / 1e3,
         )

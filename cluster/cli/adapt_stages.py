@@ -24,7 +24,7 @@ class Stages:
             "profile": 20.0 * cluster,
             "cluster": 30.0 * cluster,
             "sweep": _SWEEP_S * sweep,
-            "virtual": _VIRTUAL_S_PER_TRACE * traces,
+            "virtual": 2 * _VIRTUAL_S_PER_TRACE * traces,
             "real": traces * (window_s + 2 * _AGENT_START_S) if window_s is not None else 0.0,
             "full": _FULL_S_PER_TRACE * traces,
             "falls": 20.0,

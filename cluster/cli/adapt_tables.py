@@ -23,6 +23,7 @@ def screened(outcome: "AdaptOutcome") -> list[TextTable]:
     """Give the tables for the screen, in their order."""
     found = [options_table(outcome), traces_table(report(outcome.main.runs)), missed_table(outcome.main)]
     found += [policies_table(_title(outcome), report(outcome.main.runs))]
+    found += [policies_table("windows in virtual time, all answering alone when it is late", _fallen_back(outcome))]
     found += [policies_table("whole traces, in virtual time", report(outcome.full.runs))]
     found += [agreement_table(outcome)] if outcome.real is not None else []
     return [*found, falls_table(outcome), bottlenet_table(outcome), wanted_table(outcome)]
@@ -37,6 +38,7 @@ def blocks(outcome: "AdaptOutcome") -> dict[str, str]:
         "policies": policies_table("", main).markdown(),
         "traces": traces_table(main).markdown(),
         "missed": missed_table(outcome.main).markdown(),
+        "fallen-back": policies_table("", _fallen_back(outcome)).markdown(),
         "full": policies_table("", report(outcome.full.runs)).markdown(),
         "agreement": agreement_table(outcome).markdown(),
         "falls": falls_table(outcome).markdown(),
@@ -208,6 +210,10 @@ def why(outcome: "AdaptOutcome") -> str:
         "device's power is the nominal one of its power mode, and its times are published or predicted ones of whole "
         "networks, of which a head takes the share that it has on this machine."
     )
+
+
+def _fallen_back(outcome: "AdaptOutcome") -> AdaptReport:
+    return report(outcome.fallen_back.runs)
 
 
 def _title(outcome: "AdaptOutcome") -> str:

@@ -2,6 +2,7 @@
 
 import os
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -38,7 +39,7 @@ PAGES: Final = "adapt-traces"
 @click.option("--device-profile", "device", default="raspberry-pi-3b+", show_default=True,
               help="The device to emulate; none is this machine as it is.")  # fmt: skip
 @click.option("--fps", type=click.FloatRange(min=0.5, max=60), default=5.0, show_default=True)
-@click.option("--deadline-ms", type=click.FloatRange(min=1), default=100.0, show_default=True)
+@click.option("--deadline-ms", type=click.FloatRange(min=1), default=200.0, show_default=True)
 @click.option("--delay-ms", type=click.FloatRange(min=0), default=10.0, show_default=True, help="Of the link, one way.")
 @click.option("--max-drop", type=click.FloatRange(0, 100), default=5.0, show_default=True,
               help="Points of accuracy that any policy may lose, beside no split.")  # fmt: skip
@@ -138,6 +139,9 @@ def _compare(
             tables.save(out / "tables.json")
         stages.begin("virtual", "in virtual time")
         runs, fixed = virtual_traces(tables, scenario, links, window_s, on_trace=stages.on)
+        beside, kept = virtual_traces(
+            tables, replace(scenario, rivals_fall_back=True), links, window_s, on_trace=stages.on
+        )
         if really:
             assert cluster is not None
             stages.begin("real", "really")
@@ -155,6 +159,7 @@ def _compare(
         loads=Loads(load_before, load_after, os.cpu_count() or 1),
         real=real,
         virtual=Played(runs=runs, fixed=fixed, window_s=window_s),
+        fallen_back=Played(runs=beside, fixed=kept, window_s=window_s),
         full=Played(runs=full_runs, fixed=full_fixed, window_s=None),
         falls=tuple(fall(tables, scenario, rates, policy=policy) for policy in policies for rates in FALLS_MBPS),
         gains=tuple(radio_gains(tables, scenario)),

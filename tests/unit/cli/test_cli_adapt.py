@@ -49,6 +49,7 @@ def outcome(tables, data, tmp_path):
         loads=Loads(0.1, 0.2, 2),
         real=replace(played, runs=real),
         virtual=played,
+        fallen_back=played,
         full=replace(played, window_s=None),
         falls=tuple(fall(tables, scenario, rates, count=2) for rates in FALLS_MBPS),
         gains=tuple(radio_gains(tables, scenario)),

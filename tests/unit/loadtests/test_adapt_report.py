@@ -158,11 +158,11 @@ def test_virtual_runs_agree_with_real_ones_in_what_both_answered():
 
 def test_a_line_of_the_agent_becomes_a_frame():
     event = {
-        "planned": 3, "option": 9, "where": "device", "latency_ms": 120.0, "in_time": False, "moved_bytes": 700,
-        "energy_mj": 250.0,
+        "planned": 3, "option": 9, "where": "device", "latency_ms": 120.0, "moved_bytes": 700, "energy_mj": 250.0,
     }  # fmt: skip
     names = {OptionId(3): "mid/r1", OptionId(9): "output/whole"}
-    made = FrameRow.from_event(event, names=names, number=4, due_s=0.8)
+    made = FrameRow.from_event(event, names=names, number=4, due_s=0.8, deadline_s=0.1)
     assert (made.planned, made.answered, made.point) == ("mid/r1", "output/whole", "mid")
+    assert not made.in_time
     assert (made.latency_s, made.energy_j) == (pytest.approx(0.12), pytest.approx(0.25))
     assert json.loads(json.dumps(made.as_plain()))["number"] == 4
