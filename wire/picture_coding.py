@@ -15,6 +15,7 @@ from wire.bitstream import Buffer, Coder, Header, unwrap, wrap
 from wire.codings import Coding
 from wire.errors import BadPicture, BundleError
 from wire.ids import OptionId
+from wire.picture_outline import MEND, check_outline
 from wire.tensor_form import Tensor, TensorForm
 from wire.tiling import tile, tiled_size, untile
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 MAX_PICTURE_SIDE: Final = 16383
 """WebP's own limit, the least of the three."""
-
-_MEND: Final = "send a picture as this option's own coder makes it"
 
 
 class PictureCoding(Coding):
@@ -67,27 +66,28 @@ class PictureCoding(Coding):
         from PIL import Image
 
         name = self._header.coder.name
+        check_outline(body, self._header.coder, (self._width, self._height))
         try:
             with Image.open(io.BytesIO(body), formats=(name,)) as picture:
                 self._check(picture)
                 picture.load()
                 return np.asarray(picture.convert("L") if self._grey and picture.mode != "L" else picture)
         except _foreign_errors() as error:
-            raise BadPicture(f"the {name} does not decode: {error}", mend=_MEND) from error
+            raise BadPicture(f"the {name} does not decode: {error}", mend=MEND) from error
 
     def _check(self, picture: "Image.Image") -> None:
         """Refuse before a pixel is decoded what the coder of this option would never make."""
         if (picture.width, picture.height) != (self._width, self._height):
             raise BadPicture(
                 f"the {picture.format} is {picture.width}×{picture.height}, not {self._width}×{self._height}",
-                mend=_MEND,
+                mend=MEND,
             )
         mode = "L" if self._grey and self._header.coder is not Coder.WEBP else "RGB"
         if picture.mode != mode:
-            raise BadPicture(f"the {picture.format} has the colours {picture.mode}, not {mode}", mend=_MEND)
+            raise BadPicture(f"the {picture.format} has the colours {picture.mode}, not {mode}", mend=MEND)
         # A progressive JPEG may pass over the whole picture as often as its bytes allow.
         if picture.info.get("progressive"):
-            raise BadPicture("the JPEG is progressive", mend=_MEND)
+            raise BadPicture("the JPEG is progressive", mend=MEND)
 
 
 def _settings(coder: Coder, quality: int | None, *, grey: bool) -> dict[str, Any]:
