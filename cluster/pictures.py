@@ -3,18 +3,24 @@
 Owns the way that a still picture becomes what a backbone takes. Imports no torch.
 """
 
+import struct
+import zlib
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from wire.errors import BadPicture
 
 MAX_PIXELS: Final = 40_000_000
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP")
 """No others: some of Pillow's decoders start programs or fail in ways of their own."""
+
+_UNDECODABLE: Final = (OSError, ValueError, SyntaxError, TypeError, LookupError, OverflowError, struct.error, zlib.error)
+"""What Pillow's decoders raise of what is no picture."""
+Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit warns, and keeps each warning; ours is checked below
 
 
 def open_picture(source: Path | BinaryIO) -> Image.Image:
@@ -29,7 +35,7 @@ def open_picture(source: Path | BinaryIO) -> Image.Image:
             if picture.width * picture.height > MAX_PIXELS:
                 raise BadPicture(f"{name} has {picture.width}×{picture.height} pixels", mend="scale it down")
             return picture.convert("RGB")
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except _UNDECODABLE as error:
         raise BadPicture(f"{name} does not decode: {error}", mend="give a whole JPEG, PNG or WebP") from error
 
 
