@@ -1,11 +1,12 @@
 """The address of a cluster, as people write it and as HTTP and WebSocket need it; opens nothing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlsplit
 
 from wire.errors import SettingError
-from wire.ids import PointName
+from wire.ids import DEVICE_HEADER, DeviceId, PointName
 
 _SECURE_BY_SCHEME: Final = {"ws": False, "http": False, "wss": True, "https": True}
 _MEND: Final = "write it like ws://127.0.0.1:8765"
@@ -13,12 +14,20 @@ _MEND: Final = "write it like ws://127.0.0.1:8765"
 
 @dataclass(frozen=True, slots=True)
 class ServerAddress:
-    """Where a cluster listens; ``prefix`` is a path before ``/v1`` (with its slash), or empty."""
+    """Where a cluster listens, and how it is spoken to: the token to show, and who may vouch for its certificate.
+
+    ``prefix`` is a path before ``/v1`` (with its slash), or empty; ``ca`` is a PEM file, or None for those that the
+    system trusts. Neither the token nor the device that shows it is part of the address, and the token is
+    never shown.
+    """
 
     host: str
     port: int
     secure: bool = False
     prefix: str = ""
+    ca: Path | None = field(default=None, compare=False)
+    token: str | None = field(default=None, repr=False, compare=False)
+    device: DeviceId | None = field(default=None, compare=False)
 
     @property
     def http_base(self) -> str:
@@ -29,6 +38,14 @@ class ServerAddress:
     def is_loopback(self) -> bool:
         """Tell whether the cluster is on this machine, where no proxy is wanted."""
         return self.host in ("localhost", "::1") or self.host.startswith("127.")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Give the headers that every request and every stream needs: the token, and whose it should be."""
+        if self.token is None:
+            return {}
+        named = {} if self.device is None else {DEVICE_HEADER: quote(self.device, safe="")}
+        return {"Authorization": f"Bearer {self.token}", **named}
 
     def stream_of(self, point: PointName) -> str:
         """Give the WebSocket address of a partition point."""

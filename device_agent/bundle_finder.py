@@ -10,7 +10,7 @@ from device_agent.addresses import ServerAddress
 from device_agent.bundle_cache import BundleCache, Progress
 from device_agent.cluster_info import Fetch, fetch_loads, fetch_version
 from wire.bundle import Bundle
-from wire.errors import BundleError, ClusterUnreachable
+from wire.errors import BundleError, ClusterUnreachable, Overloaded
 from wire.ids import BundleDigest
 from wire.messages import LoadSignal
 
@@ -44,6 +44,7 @@ class BundleFinder:
             ClusterUnreachable: nothing answers, and no bundle of that cluster is cached.
             BundleError: what the cluster gave is not its bundle.
             UnsupportedVersion: the cluster speaks another protocol.
+            Unauthorized, Forbidden: the cluster does not let this device in.
 
         """
         try:
@@ -52,7 +53,7 @@ class BundleFinder:
             return Found(self._last(error), (), reached=False)
         try:
             loads = fetch_loads(self._fetch)
-        except ClusterUnreachable as error:
+        except (ClusterUnreachable, Overloaded) as error:
             log.info("load.unknown", error=error.message)
             loads = ()
         return Found(bundle, loads, reached=True)
@@ -82,7 +83,7 @@ class BundleFinder:
         if bundle is None:
             raise ClusterUnreachable(
                 f"{error.message}; and no bundle of this cluster is cached, so nothing can be answered without it",
-                mend="start the cluster with `isthmus up`, or mend the address given with --server",
+                mend=error.mend or "start the cluster with `isthmus up`, or mend the address given with --server",
             ) from error
         self._emit("cluster.unreachable", {"bundle": bundle.digest, "error": error.message})
         return bundle

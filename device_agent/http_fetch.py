@@ -1,10 +1,12 @@
-"""One bounded HTTP GET, through the standard library; owns no knowledge of what is fetched."""
+"""One bounded HTTP request, through the standard library; owns no knowledge of what is fetched."""
 
 import threading
 import time
 from typing import TYPE_CHECKING, Final
 
 from device_agent.addresses import ServerAddress
+from device_agent.refusals import MOST_BYTES, is_refusal, refusal_of
+from device_agent.trust import tls_context
 from wire.errors import ClusterUnreachable
 
 if TYPE_CHECKING:
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 _CHUNK_BYTES: Final = 64 * 1024
 _LEAST_RATE_BYTES_S: Final = 4096
 _MEND: Final = "see that `isthmus up` runs there, and that the address is right"
+_MEND_TRUST: Final = "give --ca the certificate that signed the cluster's, and --server a name that it is for"
 
 
 class HttpFetch:
@@ -23,20 +26,38 @@ class HttpFetch:
         self._timeout_s = timeout_s
         self._stopped = threading.Event()
 
-    def __call__(self, path: str, most_bytes: int) -> bytes:
-        """Get at most ``most_bytes`` from ``path`` (with its slash), blocking.
+    def __call__(self, path: str, most_bytes: int, /, *, method: str = "GET") -> bytes:
+        """Get at most ``most_bytes`` from ``path`` (with its slash), blocking; a request has no body.
 
-        Raises ClusterUnreachable if nothing answers, another status than 200 comes, or more bytes do.
+        Raises ClusterUnreachable if nothing answers, another status than success comes, or more bytes do; and
+        Unauthorized, Forbidden or RateLimited if the cluster does not let this device in.
         """
         # Heavy for something that a start with a cached bundle needs twice.
         import http.client
+        import ssl
+        import urllib.error
         import urllib.request
 
         url = self._server.http_base + path
         proxies = urllib.request.ProxyHandler({} if self._server.is_loopback else None)
+        handlers: list[urllib.request.BaseHandler] = [proxies]
+        if self._server.secure:
+            handlers.append(urllib.request.HTTPSHandler(context=tls_context(self._server.ca)))
+        request = urllib.request.Request(url, method=method)
+        for name, value in self._server.headers.items():
+            # What is sent on to wherever a redirection leads must not be our token.
+            request.add_unredirected_header(name, value)
         try:
-            with urllib.request.build_opener(proxies).open(url, timeout=self._timeout_s) as response:
+            with urllib.request.build_opener(*handlers).open(request, timeout=self._timeout_s) as response:
                 return self._read(response, url, most_bytes)
+        except urllib.error.HTTPError as error:
+            with error:
+                if is_refusal(error.code):
+                    raise refusal_of(url, error.code, error.read(MOST_BYTES)) from error
+            raise ClusterUnreachable(f"{url} cannot be had: {error}", mend=_MEND) from error
+        except urllib.error.URLError as error:
+            mend = _MEND_TRUST if isinstance(error.reason, ssl.SSLCertVerificationError) else _MEND
+            raise ClusterUnreachable(f"{url} cannot be had: {error.reason}", mend=mend) from error
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise ClusterUnreachable(f"{url} cannot be had: {error}", mend=_MEND) from error
 

@@ -4,6 +4,7 @@ Owns the socket; decides nothing about when to open or to give up.
 """
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -14,14 +15,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from device_agent.addresses import ServerAddress
-from wire.errors import (
-    ClusterUnreachable,
-    IsthmusError,
-    MalformedMessage,
-    Overloaded,
-    UnknownPoint,
-    UnsupportedVersion,
-)
+from device_agent.refusals import refusal_of
+from device_agent.trust import tls_context
+from wire.errors import ClusterUnreachable, MalformedMessage
 from wire.ids import PointName
 from wire.messages import MAX_MESSAGE_BYTES, Hello, Message, Reject, Welcome, error_from, pack, unpack
 
@@ -33,12 +29,9 @@ TRAIN_BYTES: Final = TRAIN_PINGS * (2 * _PING_BYTES + 8)
 TRAIN_PATH_BYTES: Final = TRAIN_PINGS * (_PING_BYTES + 6) + _PING_BYTES + 2
 """What of it is on the way one after another: all the pings, and the last one's pong; the others travel meanwhile."""
 _CLOSE_S: Final = 0.3
-_ERROR_BY_STATUS: Final[dict[int, type[IsthmusError]]] = {
-    404: UnknownPoint,
-    426: UnsupportedVersion,
-    429: Overloaded,
-    503: Overloaded,
-}
+_SAYS_NO_HEADERS: Final = logging.getLogger("isthmus.websockets")
+"""Not websockets' own: with DEBUG, which anything may turn on, that one says every header, and so our token."""
+_SAYS_NO_HEADERS.setLevel(logging.INFO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +158,9 @@ async def _connect(server: ServerAddress, point: PointName) -> ClientConnection:
     try:
         return await connect(
             server.stream_of(point),
+            additional_headers=server.headers,
+            ssl=tls_context(server.ca) if server.secure else None,
+            logger=_SAYS_NO_HEADERS,
             # The payload is entropy-coded already.
             compression=None,
             proxy=None if server.is_loopback else True,
@@ -175,8 +171,8 @@ async def _connect(server: ServerAddress, point: PointName) -> ClientConnection:
             max_size=MAX_MESSAGE_BYTES,
         )
     except InvalidStatus as error:
-        kind = _ERROR_BY_STATUS.get(error.response.status_code, ClusterUnreachable)
-        raise kind(f"the point {point!r} answered HTTP {error.response.status_code}") from error
+        response = error.response
+        raise refusal_of(f"the point {point!r}", response.status_code, bytes(response.body or b"")) from error
     except (WebSocketException, OSError, EOFError) as error:
         raise ClusterUnreachable(f"no connection to the point {point!r}: {error}") from error
 

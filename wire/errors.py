@@ -16,6 +16,9 @@
     │   ├── BadPicture           a picture that does not decode
     │   ├── DeadlineExceeded     too late to be of use
     │   ├── Overloaded           the replica holds all the frames that it may
+    │   │   └── RateLimited          one device asks for more than a device may
+    │   ├── Unauthorized         no token, or one that is not good (any more)
+    │   ├── Forbidden            a good token that does not allow this
     │   └── TailFailed           the tail could not be run
     ├── BundleError              a bundle on disk cannot be used
     ├── SourceError              a frame source cannot be opened or read
@@ -156,6 +159,29 @@ class Overloaded(RequestError):
     code = "overloaded"
     retryable = True
     http_status = 503
+
+
+class RateLimited(Overloaded):
+    """One device asks for more than a device may: frames, bytes or connections."""
+
+    code = "rate_limited"
+    http_status = 429
+
+
+class Unauthorized(RequestError):
+    """No token, or one that is not good: forged, expired, revoked."""
+
+    code = "unauthorized"
+    http_status = 401
+    exit_code = 14
+
+
+class Forbidden(RequestError):
+    """A good token that does not allow this: it is another device's, or no operator's."""
+
+    code = "forbidden"
+    http_status = 403
+    exit_code = 15
 
 
 class TailFailed(RequestError):

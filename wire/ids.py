@@ -15,6 +15,9 @@ OptionId = NewType("OptionId", int)
 OPTION_ID_BITS = 14
 MAX_OPTION_ID = 2**OPTION_ID_BITS - 1
 
+DEVICE_HEADER = "Isthmus-Device"
+"""Names the device, percent-encoded, in requests that show a token, so that another device's is refused at once."""
+
 # The same types as fields of a record.
 DeviceField = Annotated[DeviceId, Length(64)]
 PointField = Annotated[PointName, Length(128)]

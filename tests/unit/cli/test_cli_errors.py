@@ -140,7 +140,8 @@ def test_a_cluster_without_tokens_does_not_listen_to_strangers(isthmus: Isthmus,
 
     assert (code, said) == (
         2,
-        "isthmus: without tokens the cluster does not listen on 0.0.0.0\n  mend: use --host 127.0.0.1\n",
+        "isthmus: without tokens the cluster does not listen on 0.0.0.0\n"
+        "  mend: make tokens with `isthmus token create` and give --tokens, or use --host 127.0.0.1\n",
     )
 
 
