@@ -14,6 +14,8 @@ FIRST_CLUSTER_S: Final = 0.01
 FRESH_S: Final = 3.0
 """For so long a queue is taken to be as it was published, and then to empty by half in each ``HALF_LIFE_S``."""
 HALF_LIFE_S: Final = 2.0
+NOT_SERVED: Final = frozenset({"starting", "cold"})
+"""States in which a point answers no frame within any deadline."""
 
 
 class ClusterView:
@@ -45,7 +47,12 @@ class ClusterView:
         if now_s < self._refused_until_s.get(point, 0.0):
             return False
         load = self.load(point)
-        return load.state != "starting" if load is not None else not self._loads
+        return load.state not in NOT_SERVED if load is not None else not self._loads
+
+    def is_asleep(self, point: PointName) -> bool:
+        """Tell whether a point has no replica now, and would be started for whoever asks."""
+        load = self.load(point)
+        return load is not None and load.state == "cold"
 
     def cluster_s(self, point: PointName, now_s: float) -> float:
         """Give the expected seconds of one exchange on the cluster: service and queue."""

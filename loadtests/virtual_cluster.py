@@ -16,7 +16,7 @@ from device_agent.option_table import OptionTable
 from loadtests.frame_tables import FrameTables
 from wire.errors import SettingError
 from wire.ids import PointName
-from wire.messages import LoadSignal
+from wire.messages import LoadSignal, LoadState
 
 MAX_BATCH: Final = 16
 MAX_WAITING: Final = 256
@@ -40,7 +40,7 @@ class Meter(Protocol):
     """What a point knows of its own load; times are of the simulation."""
 
     in_flight: int
-    state: Literal["ready", "starting", "draining"]
+    state: LoadState
 
     def answered(self, *, service_s: float, queue_s: float, busy_s: float, now: float) -> None:
         """Note one answered frame; ``busy_s`` is its share of the batch's time."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from cluster.triton.client import TritonClient
 from cluster.triton.repository import ModelSpec
+from serve_apps.triton_link import TritonLink
 from wire.errors import TailFailed
 from wire.tensor_form import Tensor
 
@@ -42,7 +43,7 @@ class TritonBackend:
     def __init__(
         self,
         spec: ModelSpec,
-        client: TritonClient,
+        client: TritonClient | TritonLink,
         *,
         acquire: Callable[[ModelSpec], Awaitable[None]],
         release: Callable[[str], Awaitable[None]],

@@ -3,10 +3,11 @@
 Owns the averages. Imports no Ray; time is given, not read.
 """
 
-from typing import Final, Literal
+from typing import Final
 
+from serve_apps.node_load import UNKNOWN, NodeLoad
 from wire.ids import PointName
-from wire.messages import LoadSignal
+from wire.messages import LoadSignal, LoadState
 
 MEMORY: Final = 0.1
 """Share of the newest frame in an average."""
@@ -14,10 +15,12 @@ WINDOW_S: Final = 2.0
 """Over how long utilisation is taken."""
 HALF_LIFE_S: Final = 2.0
 """How fast an idle replica forgets that it was slow: nobody would come back to correct an old number."""
+QUEUE_HALF_LIFE_S: Final = 0.2
+"""How fast the published queue follows the real one: it saws up and down with every batch, which says nothing."""
 
 
 class LoadMeter:
-    """Averages of one replica: time in the tail, time in the queue, share of time that it was busy.
+    """How one replica stands: time in the tail, time in the queue, share of time that it was busy.
 
     ``unloaded_s`` is what a frame takes when the replica has nothing else to do.
     """
@@ -27,21 +30,34 @@ class LoadMeter:
         self._unloaded_s = unloaded_s
         self._service_s = unloaded_s
         self._queue_s = 0.0
+        self._queue_at = now
         self._busy_s = 0.0
         self._since = now
         self._answered_at = now
         self._utilisation = 0.0
         self.in_flight = 0
-        self.state: Literal["ready", "starting", "draining"] = "starting"
+        self.state: LoadState = "starting"
+        self.node: NodeLoad = UNKNOWN
 
     def answered(self, *, service_s: float, queue_s: float, busy_s: float, now: float) -> None:
-        """Note one answered frame; ``busy_s`` is its share of the batch's time."""
+        """Note one answered frame: what a frame alone takes, the queue now, and this frame's share of the busy time."""
         self._service_s = self._service(now)
         self._service_s += MEMORY * (service_s - self._service_s)
         self._answered_at = now
-        self._queue_s += MEMORY * (queue_s - self._queue_s)
+        self.note_queue(queue_s, now)
         self._roll(now)
         self._busy_s += busy_s
+
+    def note_queue(self, queue_s: float, now: float) -> None:
+        """Note how much longer a frame that comes now is expected to take than one that is alone."""
+        left = 0.5 ** ((now - self._queue_at) / QUEUE_HALF_LIFE_S)
+        self._queue_s = queue_s + (self._queue_s - queue_s) * left
+        self._queue_at = now
+
+    @property
+    def answered_at_s(self) -> float:
+        """When a frame was answered last; when the replica began, if none was."""
+        return self._answered_at
 
     def signal(self, now: float) -> LoadSignal:
         """Say how the replica stands."""
@@ -55,6 +71,9 @@ class LoadMeter:
             utilisation=self._utilisation,
             in_flight=self.in_flight,
             replicas=1,
+            node_utilisation=self.node.utilisation,
+            triton_queue_s=self.node.triton_queue_s,
+            triton_compute_s=self.node.triton_compute_s,
         )
 
     def _service(self, now: float) -> float:

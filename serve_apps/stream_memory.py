@@ -1,7 +1,7 @@
 """What a stream remembers of its last frame, so that a further look can say only what is new.
 
 A refinement needs what the look before it was decoded to. A device sends it right behind the answer, on the same
-stream, so one frame a stream is enough, and it is forgotten with the next. Owns that memory.
+stream, so one frame a stream is enough, and it is forgotten with the next. Owns that memory, and whose stream it is.
 """
 
 from wire.bitstream import peek
@@ -14,9 +14,10 @@ from wire.tensor_form import Tensor
 
 
 class StreamMemory:
-    """The last frame of a stream, as its last look was decoded."""
+    """The last frame of a stream, as its last look was decoded; ``device`` is whose it is, once it has said so."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "") -> None:
+        self.device = device
         self._of = (-1, OptionId(0))
         self._next = 0
         self._decoded: Tensor | None = None

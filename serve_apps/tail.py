@@ -5,8 +5,9 @@ Owns the life of a frame inside a replica. Imports neither Ray nor a web framewo
 
 import asyncio
 import io
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Final, Self
 
@@ -14,23 +15,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.pictures import centre_crop, open_picture
+from cluster.triton.tuning import Tuning
 from serve_apps.backends import TailBackend
 from serve_apps.batcher import Batcher, Computed
 from serve_apps.load_meter import LoadMeter
+from serve_apps.logs import get_logger
+from serve_apps.node_load import NodeLoad
 from serve_apps.stream_memory import StreamMemory
+from serve_apps.waiting_room import places_for
 from wire.bundle import Bundle
-from wire.errors import DeadlineExceeded, IsthmusError, TailFailed, UnknownOption, UnknownPoint, WrongBundle
+from wire.errors import DeadlineExceeded, IsthmusError, Overloaded, TailFailed, UnknownOption, UnknownPoint, WrongBundle
 from wire.ids import OptionId, PointName
 from wire.manifest import Option
 from wire.messages import Frame, Hello, LoadSignal, Reject, Result, Timings, Welcome, error_from, reject_from
 from wire.tensor_form import Tensor, TensorForm
 
 MAX_BATCH: Final = 16
-MAX_WAITING: Final = 256
 TOP: Final = 5
 RETRY_AFTER_S: Final = 0.2
+"""After what is no question of load: a fault of the tail, say."""
 WARM_UP_FRAMES: Final = 8
 WARM_UP_S: Final = 60.0
+LOOK_EVERY_S: Final = 0.001
+DECODE_MEMORY: Final = 0.1
+"""Share of the newest frame in what decoding takes."""
+
+log = get_logger("isthmus.tail")
 
 MakeBackend = Callable[[str, TensorForm], TailBackend]
 """Makes what runs a cluster graph of the bundle on tensors of a form."""
@@ -47,8 +57,12 @@ class Tail:
         *,
         replica_id: str,
         max_batch: int = MAX_BATCH,
+        tunings: Mapping[str, Tuning] | None = None,
     ) -> None:
         """Prepare to serve a point.
+
+        ``tunings`` are of cluster graphs whose profile was measured; the others get batches of up to ``max_batch``, one
+        at a time.
 
         Raises:
             UnknownPoint: the bundle has no option at it that the cluster could answer.
@@ -59,10 +73,13 @@ class Tail:
             raise UnknownPoint(f"the bundle serves no point {point!r}", mend=f"one of: {', '.join(bundle.points)}")
         # Options that share a graph share its queue, and meet in its batches.
         forms = {option.cluster_graph: option.form for option in self._options.values() if option.cluster_graph}
+        default = Tuning(max_batch=max_batch)
         self._batchers = {
-            graph: Batcher(make_backend(graph, form), max_batch=max_batch, max_waiting=MAX_WAITING)
+            graph: _batcher(make_backend(graph, form), form, (tunings or {}).get(graph, default))
             for graph, form in forms.items()
         }
+        self._decode_s = dict.fromkeys(self._options, 0.0)
+        self._wait_at, self._wait_s = float("-inf"), 0.0
         self._labels = bundle.labels()
         self._meter = LoadMeter(point, unloaded_s=0.0, now=time.monotonic())
         self._stack = AsyncExitStack()
@@ -82,9 +99,25 @@ class Tail:
         self._meter.state = "draining"
         await self._stack.aclose()
 
+    @property
+    def models(self) -> int:
+        """How many models it holds."""
+        return len(self._batchers)
+
+    @property
+    def answered_at_s(self) -> float:
+        """When a frame was answered last, on the monotonic clock."""
+        return self._meter.answered_at_s
+
     def load(self) -> LoadSignal:
         """Say how this replica stands."""
-        return self._meter.signal(time.monotonic())
+        now = time.monotonic()
+        self._meter.note_queue(self._expected_wait_s(now), now)
+        return self._meter.signal(now)
+
+    def note_node(self, node: NodeLoad) -> None:
+        """Note how busy the machine is, for the load signal."""
+        self._meter.node = node
 
     def welcome(self, hello: Hello) -> Welcome:
         """Answer a device that opens a stream.
@@ -99,23 +132,34 @@ class Tail:
             )
         return Welcome(self.replica_id, self.bundle.digest, self.load())
 
+    def serving(self, _hello: Hello) -> "Tail":
+        """Give what answers the frames of a device that was welcomed."""
+        return self
+
     async def answer(self, frame: Frame, memory: StreamMemory | None = None) -> Result | Reject:
         """Answer one frame, or a further look at it; what goes wrong becomes a ``Reject`` that says so.
 
-        ``memory`` is that of the frame's stream; a frame that comes without a stream has one look.
+        ``memory`` is that of the frame's stream; a frame that comes without a stream has one look. Whether the frame
+        can make its deadline is decided before it is decoded: to decode what is refused then would slow all others.
         """
         began = time.monotonic()
+        memory = memory or StreamMemory()
+        self._meter.note_queue(self._expected_wait_s(began), began)  # as those see it who come
         self._meter.in_flight += 1
+        option: Option | None = None
         try:
             option = self._option(frame.option_id)
-            tensor = (memory or StreamMemory()).decode(self.bundle, option, frame)
-            decoded = time.monotonic()
-            left_s = frame.budget_s - (decoded - began)
-            if left_s <= 0:
-                raise DeadlineExceeded("the frame's budget ran out while it was decoded")
-            computed = await self._compute(option, tensor, budget_s=left_s)
+            room = self._batcher(option).place(
+                budget_s=frame.budget_s, device=memory.device, decode_s=self._decode_s[option.id]
+            )
+            with room as place:
+                tensor = memory.decode(self.bundle, option, frame)
+                decoded = time.monotonic()
+                computed = _finite(await place.compute(tensor))
         except IsthmusError as error:
-            return reject_from(error, frame.frame_id, retry_after_s=RETRY_AFTER_S, load=self.load())
+            return reject_from(
+                error, frame.frame_id, retry_after_s=self._retry_after_s(option, error), load=self.load()
+            )
         finally:
             self._meter.in_flight -= 1
         return self._result(frame, computed, began, decoded)
@@ -134,9 +178,10 @@ class Tail:
         began = time.monotonic()
         self._meter.in_flight += 1
         try:
-            tensor = await asyncio.to_thread(self._cropped, picture)
-            decoded = time.monotonic()
-            computed = await self._compute(option, tensor, budget_s=budget_s)
+            with self._batcher(option).place(budget_s=budget_s) as place:
+                tensor = await asyncio.to_thread(self._cropped, picture)
+                decoded = time.monotonic()
+                computed = _finite(await place.compute(tensor))
         finally:
             self._meter.in_flight -= 1
         frame = Frame(frame_id=0, option_id=OptionId(option.id), budget_s=budget_s, bitstream=b"")
@@ -161,15 +206,25 @@ class Tail:
                     if isinstance(answer, Reject):
                         raise error_from(answer)
                     times_s.append(answer.timings.total_s)
+        for option in {option.cluster_graph: option for option in self._options.values()}.values():
+            await self._batcher(option).measure(self.bundle.coding(option).blank())
         self._meter = LoadMeter(self.point, unloaded_s=min(times_s), now=time.monotonic())
 
-    async def _compute(self, option: Option, tensor: Tensor, *, budget_s: float) -> Computed:
+    def _batcher(self, option: Option) -> Batcher:
         assert option.cluster_graph is not None
-        computed = await self._batchers[option.cluster_graph].submit(tensor, budget_s=budget_s)
-        if not np.isfinite(computed.probabilities).all():
-            # From real symbols that are no numbers, say; they could be sent neither as a message nor as JSON.
-            raise TailFailed("the tail's answer to this frame is no number")
-        return computed
+        return self._batchers[option.cluster_graph]
+
+    def _expected_wait_s(self, now: float) -> float:
+        # Frames come and are answered in swarms, and a look at all the queues costs as much as admitting one of them.
+        if now - self._wait_at > LOOK_EVERY_S:
+            self._wait_s = max(batcher.expected_wait_s(now) for batcher in self._batchers.values())
+            self._wait_at = now
+        return self._wait_s
+
+    def _retry_after_s(self, option: Option | None, error: IsthmusError) -> float:
+        if option is None or not isinstance(error, Overloaded | DeadlineExceeded):
+            return RETRY_AFTER_S
+        return self._batcher(option).retry_after_s()
 
     def _option(self, option_id: OptionId) -> Option:
         try:
@@ -187,9 +242,13 @@ class Tail:
         now = time.monotonic()
         decode_s = decoded - began
         best = _top(computed.probabilities)
+        if log.isEnabledFor(logging.DEBUG):  # asked by every frame: to make the line and drop it would take longer
+            log.debug("frame.computed", frame=frame.frame_id, batch=computed.batch_id, frames=computed.batch_size)
+        option = self._options[frame.option_id]
+        self._decode_s[option.id] += DECODE_MEMORY * (decode_s - self._decode_s[option.id])
         self._meter.answered(
-            service_s=decode_s + computed.compute_s,
-            queue_s=computed.queue_s,
+            service_s=decode_s + self._batcher(option).times.alone_s,
+            queue_s=self._expected_wait_s(now),
             busy_s=decode_s + computed.compute_s / computed.batch_size,
             now=now,
         )
@@ -205,8 +264,23 @@ class Tail:
                 compute_s=computed.compute_s,
                 total_s=now - began,
             ),
-            load=self.load(),
+            load=self._meter.signal(now),
         )
+
+
+def _batcher(backend: TailBackend, form: TensorForm, tuning: Tuning) -> Batcher:
+    places = places_for(form, tuning.max_batch)
+    return Batcher(backend, max_batch=tuning.max_batch, max_waiting=places, lanes=tuning.instances)
+
+
+def _finite(computed: Computed) -> Computed:
+    """Refuse probabilities that are no numbers, which could be sent neither as a message nor as JSON.
+
+    They come from real symbols that are no numbers, say.
+    """
+    if not np.isfinite(computed.probabilities).all():
+        raise TailFailed("the tail's answer to this frame is no number")
+    return computed
 
 
 def _top(probabilities: NDArray[np.float32]) -> NDArray[np.intp]:

@@ -38,18 +38,36 @@ FrameId = Annotated[int, Range(0, 2**63 - 1)]
 ReplicaName = Annotated[str, Length(64)]
 
 
+LoadState = Literal["ready", "starting", "draining", "cold"]
+"""``cold``: the point has no replica now, and gets one when frames come for it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadSignal:
-    """What the cluster publishes about one partition point."""
+    """What the cluster publishes about one partition point: of one replica, or of all of them merged.
+
+    A frame that comes now is expected to be answered after ``service_s + queue_s``, and by a point that has no replica
+    after ``cold_start_s`` more.
+    """
 
     point: PointField
-    state: Literal["ready", "starting", "draining"]
+    state: LoadState
     service_s: Seconds
-    """Time that a frame spends decoding and in the tail when nothing queues."""
+    """Time that a frame spends decoding and in the tail when it is alone."""
     queue_s: Seconds
+    """What a frame that comes now is expected to take longer than that, for what is there before it."""
     utilisation: Annotated[float, Range(0.0, 1.0)]
+    """Share of the time that the point's replicas were busy."""
     in_flight: Count
     replicas: Count
+    node_utilisation: Annotated[float, Range(0.0, 1.0)] = 0.0
+    """Share of the machine's processors that is busy, whoever keeps them so; 0 where it is not known."""
+    cold_start_s: Seconds = 0.0
+    """Expected time until the point answers at all; 0 when it is ready."""
+    triton_queue_s: Seconds = 0.0
+    """What a batch of the point waits inside Triton, by Triton's own statistics; 0 where there is none."""
+    triton_compute_s: Seconds = 0.0
+    """What a batch of the point takes inside Triton once its turn has come."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,9 @@
 Owns the gRPC client and the translation of its errors.
 """
 
-from typing import Self
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,19 @@ from wire.errors import TailFailed
 from wire.tensor_form import Tensor
 
 INFER_TIMEOUT_S = 30.0
+STATISTICS_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTotals:
+    """What Triton counted of some models since they were loaded (its ``nv_inference_*``), all together."""
+
+    batches: int = 0
+    """Requests that were answered; one is a whole batch of a replica's."""
+    queue_s: float = 0.0
+    compute_s: float = 0.0
+    all_compute_s: float = 0.0
+    """Of all the models that this Triton has, whoever uses them."""
 
 
 class TritonClient:
@@ -64,3 +79,25 @@ class TritonClient:
         except utils.InferenceServerException as error:
             raise TailFailed(f"Triton could not run {spec.name}: {error.message()}") from error
         return response.as_numpy("probabilities")
+
+    async def totals(self, names: Collection[str]) -> ModelTotals:
+        """Read Triton's statistics of the models of these names.
+
+        Raises:
+            TailFailed: Triton is gone or late.
+        """
+        try:
+            answer = await self._client.get_inference_statistics(client_timeout=STATISTICS_TIMEOUT_S)
+        except utils.InferenceServerException as error:
+            raise TailFailed(f"Triton gave no statistics: {error.message()}") from error
+        ours = [model.inference_stats for model in answer.model_stats if model.name in names]
+        return ModelTotals(
+            batches=sum(stats.success.count for stats in ours),
+            queue_s=sum(stats.queue.ns for stats in ours) / 1e9,
+            compute_s=sum(map(_compute_ns, ours)) / 1e9,
+            all_compute_s=sum(_compute_ns(model.inference_stats) for model in answer.model_stats) / 1e9,
+        )
+
+
+def _compute_ns(stats: Any) -> int:
+    return int(stats.compute_input.ns + stats.compute_infer.ns + stats.compute_output.ns)

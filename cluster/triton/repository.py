@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from wire.bundle import verify_file
+from wire.manifest import FileEntry
 from wire.tensor_form import TensorForm
 
 Backend = Literal["python", "onnxruntime", "noop"]
@@ -32,10 +34,22 @@ class ModelSpec:
     max_batch: int
     backend: Backend = "python"
     kind: Literal["KIND_CPU", "KIND_GPU"] = "KIND_CPU"
+    instances: int = 1
+    """Batches that Triton computes at a time."""
+    preferred_batches: tuple[int, ...] = ()
+    """Sizes that Triton joins requests to, where it forms batches itself; see ``model_config``."""
+    entry: FileEntry | None = None
+    """What the bundle says of the graph's file; None takes it as it is."""
 
 
 def write_model(repository: Path, spec: ModelSpec) -> Path:
-    """Write one model's folder, so that Triton can load it; a half-written one is never seen."""
+    """Write one model's folder, so that Triton can load it; a half-written one is never seen.
+
+    Raises:
+        BundleError: the graph is not what the bundle says.
+    """
+    if spec.graph is not None and spec.entry is not None:
+        verify_file(spec.graph, spec.entry)
     folder = repository / spec.name
     partial = repository / f".{spec.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
@@ -51,14 +65,24 @@ def write_model(repository: Path, spec: ModelSpec) -> Path:
 
 
 def model_config(spec: ModelSpec) -> str:
-    """Write ``config.pbtxt``: batches come ready-made from the tail replica, so Triton forms none itself."""
+    """Write ``config.pbtxt``.
+
+    Batches come ready-made from the tail replicas, which know the deadlines, so that Triton forms none itself: its
+    dynamic batcher would hold a whole batch back to join it to another, and the embedded Python model would still run
+    each request by itself. Only where several replicas share a model on Triton's own backend, and sizes are preferred,
+    may it join what waits anyway; it never waits for more.
+    """
     backend = "onnxruntime" if spec.backend == "onnxruntime" else "python"
     form = spec.form
     dims = ", ".join(map(str, form.shape))
+    joining = ""
+    if spec.backend == "onnxruntime" and spec.preferred_batches:
+        sizes = ", ".join(map(str, spec.preferred_batches))
+        joining = f"dynamic_batching {{ preferred_batch_size: [ {sizes} ] max_queue_delay_microseconds: 0 }}\n"
     return f"""name: "{spec.name}"
 backend: "{backend}"
 max_batch_size: {spec.max_batch}
 input [ {{ name: "{form.name}" data_type: TYPE_{DATATYPES[form.dtype]} dims: [ {dims} ] }} ]
 output [ {{ name: "probabilities" data_type: TYPE_FP32 dims: [ {spec.classes} ] }} ]
-instance_group [ {{ count: 1 kind: {spec.kind} }} ]
-"""
+instance_group [ {{ count: {spec.instances} kind: {spec.kind} }} ]
+{joining}"""

@@ -47,8 +47,10 @@ def test_a_point_that_no_signal_names_is_not_served_once_there_are_signals() -> 
     assert view.load(NOWHERE) is None
 
 
-@pytest.mark.parametrize(("state", "served"), [("ready", True), ("draining", True), ("starting", False)])
-def test_a_point_that_is_still_starting_is_not_served(state: str, served: bool) -> None:  # noqa: FBT001
+@pytest.mark.parametrize(
+    ("state", "served"), [("ready", True), ("draining", True), ("starting", False), ("cold", False)]
+)
+def test_a_point_that_has_no_replica_ready_is_not_served(state: str, served: bool) -> None:  # noqa: FBT001
     assert view_of(load("mid", state=state)).is_served(MID, 100.0) is served
 
 

@@ -1,17 +1,12 @@
-import asyncio
-
 import numpy as np
 import pytest
 from serve_fakes import frame
 
 from cluster.bundles.synthetic import SYNTHETIC_POINT, write_synthetic
-from cluster.triton.repository import ModelSpec
-from serve_apps.backends import NoopBackend, OnnxBackend, TritonBackend
+from serve_apps.backends import NoopBackend, OnnxBackend
 from serve_apps.readiness import option_bitstream, test_picture
-from serve_apps.triton_host import TritonModels
 from wire.bitstream import Coder, peek
 from wire.errors import TailFailed
-from wire.tensor_form import TensorForm
 
 # Its name is not ours to choose, and pytest would take it for a test.
 test_picture.__test__ = False
@@ -20,41 +15,6 @@ test_picture.__test__ = False
 @pytest.fixture(scope="module")
 def synthetic(tmp_path_factory):
     return write_synthetic(tmp_path_factory.mktemp("synthetic"))
-
-
-def spec(name="model"):
-    return ModelSpec(name=name, graph=None, form=TensorForm.symbols((1, 1, 1)), classes=3, max_batch=4)
-
-
-class FakeTriton:
-    """Notes what it is asked to load and unload; loading takes a few turns of the loop."""
-
-    def __init__(self):
-        self.asked = []
-        self.fails = False
-
-    async def load(self, name):
-        self.asked.append(("load", name))
-        for _ in range(5):
-            await asyncio.sleep(0)
-        if self.fails:
-            raise TailFailed(f"Triton cannot load {name}")
-
-    async def unload(self, name):
-        self.asked.append(("unload", name))
-
-    async def infer(self, of, batch):
-        return np.full((len(batch), of.classes), 0.5, np.float32)
-
-
-@pytest.fixture
-def triton():
-    return FakeTriton()
-
-
-@pytest.fixture
-def models(tmp_path, triton):
-    return TritonModels(tmp_path / "models", triton)
 
 
 async def test_the_onnx_backend_runs_the_graph_on_batches_of_any_size(synthetic):
@@ -92,56 +52,6 @@ async def test_the_noop_backend_answers_every_frame_with_nothing():
     await backend.load()
     assert (await backend.infer(np.zeros((3, 2), np.uint8))).tolist() == [[0.0] * 7] * 3
     await backend.unload()
-
-
-async def test_the_triton_backend_counts_as_a_user_while_it_is_loaded(triton, models):
-    backend = TritonBackend(spec(), triton, acquire=models.acquire, release=models.release)
-    await backend.load()
-    assert (await backend.infer(np.zeros((2, 1), np.uint8))).shape == (2, 3)
-    await backend.unload()
-    assert triton.asked == [("load", "model"), ("unload", "model")]
-
-
-async def test_the_first_user_loads_a_model_and_the_last_one_unloads_it(triton, models, tmp_path):
-    for _ in range(3):
-        await models.acquire(spec())
-    assert (tmp_path / "models" / "model" / "config.pbtxt").is_file()
-    await models.release("model")
-    await models.release("model")
-    assert triton.asked == [("load", "model")]
-    await models.release("model")
-    assert triton.asked == [("load", "model"), ("unload", "model")]
-    await models.acquire(spec())
-    assert triton.asked[-1] == ("load", "model")
-
-
-async def test_users_that_come_at_once_load_a_model_once_and_all_wait_for_it(triton, models):
-    await asyncio.gather(*(models.acquire(spec()) for _ in range(8)))
-    assert triton.asked == [("load", "model")]
-    await asyncio.gather(*(models.release("model") for _ in range(8)))
-    assert triton.asked == [("load", "model"), ("unload", "model")]
-
-
-async def test_models_are_counted_each_for_itself(triton, models):
-    await models.acquire(spec("a"))
-    await models.acquire(spec("b"))
-    await models.release("a")
-    assert triton.asked == [("load", "a"), ("load", "b"), ("unload", "a")]
-
-
-async def test_a_model_that_could_not_be_loaded_has_no_user_and_is_tried_again(triton, models):
-    triton.fails = True
-    with pytest.raises(TailFailed):
-        await models.acquire(spec())
-    triton.fails = False
-    await models.acquire(spec())
-    await models.release("model")
-    assert triton.asked == [("load", "model"), ("load", "model"), ("unload", "model")]
-
-
-async def test_giving_back_what_nobody_has_does_nothing(triton, models):
-    await models.release("model")
-    assert triton.asked == []
 
 
 def test_the_probe_of_a_codec_is_a_whole_bitstream_of_its_own_device_graph(synthetic):

@@ -1,6 +1,7 @@
 import pytest
 
-from serve_apps.load_meter import HALF_LIFE_S, MEMORY, WINDOW_S, LoadMeter
+from serve_apps.load_meter import HALF_LIFE_S, MEMORY, QUEUE_HALF_LIFE_S, WINDOW_S, LoadMeter
+from serve_apps.node_load import NodeLoad
 
 UNLOADED_S = 0.010
 
@@ -48,11 +49,37 @@ def test_asking_for_the_signal_changes_nothing_of_the_service_time(meter):
 
 
 def test_an_idle_replica_has_no_queue_whatever_the_last_frames_saw(meter):
-    for _ in range(100):
-        answer(meter, 100.0, queue_s=0.5)
-    assert meter.signal(100.0).queue_s == 0.0
+    for step in range(100):
+        answer(meter, 100.0 + step / 10, queue_s=0.5)
+    assert meter.signal(110.0).queue_s == 0.0
     meter.in_flight = 1
-    assert meter.signal(100.0).queue_s == pytest.approx(0.5, rel=1e-3)
+    assert meter.signal(110.0).queue_s == pytest.approx(0.5, rel=1e-3)
+
+
+def test_the_published_queue_follows_the_real_one_by_half_in_each_half_life(meter):
+    meter.in_flight = 1
+    meter.note_queue(0.8, 100.0 + QUEUE_HALF_LIFE_S)
+    assert meter.signal(100.5).queue_s == pytest.approx(0.4)
+    meter.note_queue(0.0, 100.0 + 3 * QUEUE_HALF_LIFE_S)
+    assert meter.signal(101.0).queue_s == pytest.approx(0.1)
+
+
+def test_however_often_the_queue_is_looked_at_it_is_published_alike(meter):
+    other = LoadMeter("mid", unloaded_s=UNLOADED_S, now=100.0)
+    meter.in_flight = other.in_flight = 1
+    for step in range(1, 101):
+        meter.note_queue(0.3, 100.0 + step / 100)
+    for _ in range(7):
+        other.note_queue(0.3, 101.0)
+    assert meter.signal(101.0).queue_s == pytest.approx(other.signal(101.0).queue_s)
+
+
+def test_the_signal_says_how_busy_the_machine_is_and_what_triton_says(meter):
+    signal = meter.signal(100.0)
+    assert (signal.node_utilisation, signal.triton_queue_s, signal.triton_compute_s) == (0.0, 0.0, 0.0)
+    meter.node = NodeLoad(0.9, 0.002, 0.03)
+    signal = meter.signal(100.0)
+    assert (signal.node_utilisation, signal.triton_queue_s, signal.triton_compute_s) == (0.9, 0.002, 0.03)
 
 
 def test_utilisation_is_the_share_of_the_last_window_that_the_replica_was_busy(meter):

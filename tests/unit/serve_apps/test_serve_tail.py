@@ -7,12 +7,16 @@ import pytest
 from PIL import Image
 from serve_fakes import FakeBackend, frame, hello, until
 
-from serve_apps import tail as tail_module
+from cluster.triton.tuning import Tuning
+from serve_apps import waiting_room
+from serve_apps.node_load import NodeLoad
 from serve_apps.stream_memory import StreamMemory
-from serve_apps.tail import WARM_UP_FRAMES
+from serve_apps.tail import MAX_BATCH, WARM_UP_FRAMES
+from serve_apps.waiting_room import MAX_WAITING_BYTES, places_for
 from wire.bitstream import Coder, Header, wrap
 from wire.errors import BadPicture, TailFailed, UnknownOption, UnknownPoint, WrongBundle, error_class
 from wire.messages import Reject, Result, Welcome, pack, unpack
+from wire.tensor_form import TensorForm
 
 
 async def test_a_good_frame_is_answered_with_its_best_classes_first(tail, bitstream):
@@ -178,17 +182,92 @@ async def test_a_tail_that_fails_is_a_refusal_that_may_be_tried_again(tail, back
 
 
 async def test_more_frames_than_may_wait_are_refused_as_overload(open_tail, backends, bitstream, monkeypatch):
-    monkeypatch.setattr(tail_module, "MAX_WAITING", 2)
+    monkeypatch.setattr(waiting_room, "MAX_WAITING", 2)
     async with open_tail("mid", max_batch=1) as tail:
         backends["four.onnx"].hold()
         tasks = [asyncio.create_task(tail.answer(frame(bitstream, option_id=4)))]
         await until(lambda: backends["four.onnx"].batches)
-        tasks += [asyncio.create_task(tail.answer(frame(bitstream, option_id=4))) for _ in range(2)]
+        for device in ("one", "two"):
+            tasks.append(asyncio.create_task(tail.answer(frame(bitstream, option_id=4), StreamMemory(device))))
         await until(lambda: tail.load().in_flight == 3)
-        answer = await tail.answer(frame(bitstream, option_id=4))
+        answer = await tail.answer(frame(bitstream, option_id=4), StreamMemory("three"))
         assert (answer.code, answer.retryable) == ("overloaded", True)
         backends["four.onnx"].let_go()
         assert {type(each) for each in await asyncio.gather(*tasks)} == {Result}
+
+
+async def test_a_frame_that_cannot_make_its_deadline_is_refused_before_it_is_decoded(tail, backends, bitstream):
+    backend = backends["four.onnx"]
+    backend.hold()
+    tasks = [asyncio.create_task(tail.answer(frame(bitstream, option_id=4)))]
+    await until(lambda: backend.batches)
+    tasks.append(asyncio.create_task(tail.answer(frame(bitstream, option_id=4), StreamMemory("one"))))
+    await until(lambda: tail.load().in_flight == 2)
+    # What is no bitstream at all would be told so, had it been looked at.
+    answer = await tail.answer(frame(b"nothing", option_id=4, budget_s=1e-6), StreamMemory("two"))
+    assert (type(answer), answer.code) == (Reject, "deadline_exceeded")
+    assert answer.retry_after_s > 0
+    assert answer.load.in_flight == 3
+    backend.let_go()
+    assert {type(each) for each in await asyncio.gather(*tasks)} == {Result}
+
+
+async def test_a_device_that_sends_much_does_not_keep_another_from_being_answered(open_tail, backends, bitstream):
+    async with open_tail("mid", max_batch=2) as tail:
+        backends["four.onnx"].hold()
+        sent = frame(bitstream, option_id=4)
+        greedy = [asyncio.create_task(tail.answer(sent, StreamMemory("greedy"))) for _ in range(100)]
+        await until(lambda: sum(task.done() for task in greedy) == 100 - 64)
+        modest = asyncio.create_task(tail.answer(sent, StreamMemory("modest")))
+        await until(lambda: tail.load().in_flight == 64 + 1)
+        backends["four.onnx"].let_go()
+        assert isinstance(await modest, Result)
+        codes = [answer.code for answer in await asyncio.gather(*greedy) if isinstance(answer, Reject)]
+        assert codes == ["overloaded"] * 36
+
+
+async def test_a_graph_whose_profile_was_measured_is_run_as_that_says(open_tail, backends, bitstream):
+    async with open_tail("mid", tunings={"four.onnx": Tuning(max_batch=2, instances=2)}) as tail:
+        backend = backends["four.onnx"]
+        backend.hold()
+        sent = frame(bitstream, option_id=4)
+        tasks = [asyncio.create_task(tail.answer(sent, StreamMemory(str(number)))) for number in range(6)]
+        await until(lambda: len(backend.batches) == 2)
+        backend.let_go()
+        assert {answer.batch_size for answer in await asyncio.gather(*tasks)} == {2}
+
+
+async def test_the_signal_says_what_a_frame_that_comes_now_would_wait(open_tail, backends, bitstream):
+    async with open_tail("mid", max_batch=1) as tail:
+        assert tail.load().queue_s == 0.0
+        backends["four.onnx"].hold()
+        sent = frame(bitstream, option_id=4)
+        tasks = [asyncio.create_task(tail.answer(sent, StreamMemory(str(number)))) for number in range(8)]
+        await until(lambda: tail.load().queue_s > 7 * tail._batchers["four.onnx"].times.alone_s)
+        backends["four.onnx"].let_go()
+        await asyncio.gather(*tasks)
+        assert tail.load().queue_s == 0.0
+
+
+async def test_what_is_known_of_the_machine_is_in_the_signal(tail):
+    tail.note_node(NodeLoad(0.75, 0.001, 0.02))
+    load = tail.load()
+    assert (load.node_utilisation, load.triton_queue_s, load.triton_compute_s) == (0.75, 0.001, 0.02)
+
+
+@pytest.mark.parametrize(
+    ("form", "count"),
+    [
+        (TensorForm.symbols((96, 7, 7)), 256),
+        (TensorForm.pixels(224, 224), 222),
+        (TensorForm.symbols((3, 224, 224), "float32"), 55),
+        (TensorForm.symbols((3, 4000, 4000), "float32"), 16),
+    ],
+)
+def test_what_waits_is_bounded_in_frames_and_in_bytes_but_never_under_a_batch(form, count):
+    assert places_for(form, 16) == count
+    size = np.prod(form.shape) * np.dtype(form.dtype).itemsize
+    assert count == 16 or count * size <= MAX_WAITING_BYTES
 
 
 @pytest.mark.parametrize(("form", "size"), [("PNG", (50, 40)), ("JPEG", (32, 32)), ("WEBP", (7, 300))])
@@ -243,7 +322,9 @@ async def test_a_tail_is_ready_while_it_is_open_and_loads_every_graph_of_its_poi
 async def test_a_tail_is_warm_before_it_is_ready_and_knows_what_a_frame_takes(make_tail, backends):
     async with make_tail("mid") as tail:
         warmed = {graph: len(backend.batches) for graph, backend in backends.items()}
-        assert warmed == {"four.onnx": 2 * WARM_UP_FRAMES, "five.onnx": WARM_UP_FRAMES}
+        # And to measure, one frame alone and a full batch, twice.
+        assert warmed == {"four.onnx": 2 * WARM_UP_FRAMES + 4, "five.onnx": WARM_UP_FRAMES + 4}
+        assert max(len(batch) for batch in backends["four.onnx"].batches) == MAX_BATCH
         signal = tail.load()
         assert signal.service_s > 0.0
         assert (signal.in_flight, signal.utilisation) == (0, 0.0)
@@ -252,7 +333,7 @@ async def test_a_tail_is_warm_before_it_is_ready_and_knows_what_a_frame_takes(ma
 async def test_a_tail_is_warm_for_every_look_of_its_options(make_tail, backends):
     async with make_tail("real"):
         # The options 8 and 9 have one look, 10 has three and 11 has two.
-        assert len(backends["real.onnx"].batches) == (1 + 1 + 3 + 2) * WARM_UP_FRAMES
+        assert len(backends["real.onnx"].batches) == (1 + 1 + 3 + 2) * WARM_UP_FRAMES + 4
 
 
 @pytest.mark.parametrize("point", ["mid", "input"])

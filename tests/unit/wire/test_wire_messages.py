@@ -35,6 +35,10 @@ LOAD = LoadSignal(
     utilisation=0.5,
     in_flight=3,
     replicas=2,
+    node_utilisation=0.75,
+    cold_start_s=0.0,
+    triton_queue_s=0.001,
+    triton_compute_s=0.008,
 )
 FRAME = Frame(frame_id=9, option_id=3, budget_s=0.2, bitstream=b"\xb7body")
 RESULT = Result(
@@ -66,12 +70,16 @@ option_ids = st.integers(0, MAX_OPTION_ID)
 loads = st.builds(
     LoadSignal,
     point=st.text(max_size=128),
-    state=st.sampled_from(["ready", "starting", "draining"]),
+    state=st.sampled_from(["ready", "starting", "draining", "cold"]),
     service_s=seconds,
     queue_s=seconds,
     utilisation=st.floats(0, 1),
     in_flight=counts,
     replicas=counts,
+    node_utilisation=st.floats(0, 1),
+    cold_start_s=seconds,
+    triton_queue_s=seconds,
+    triton_compute_s=seconds,
 )
 messages = st.one_of(
     st.builds(Hello, texts, texts, digests),
