@@ -23,11 +23,12 @@ from device_agent.decider import Decider
 from device_agent.frame_feed import DueFrame, FrameFeed
 from device_agent.link_estimate import make_link
 from device_agent.link_store import LinkStore
+from device_agent.link_view import LinkView
 from device_agent.loaded_bundle import LoadedBundle
 from device_agent.policy import check_policy
 from device_agent.power_meter import PowerMeter
 from device_agent.power_sensor import PowerSensor
-from device_agent.prober import keep_loads, keep_pinging, keep_probing, keep_settling
+from device_agent.prober import keep_loads, keep_pinging, keep_probing, keep_settling, keep_waking
 from device_agent.process_facts import since_start_s
 from device_agent.reports import Report
 from device_agent.settings import AgentSettings
@@ -36,6 +37,7 @@ from wire.bundle import Bundle
 from wire.errors import BundleError, IsthmusError
 from wire.ids import PointName
 from wire.messages import Hello, LoadSignal
+from wire.trace_ids import with_session
 
 _BUNDLE_RETRY_S: Final = 1.0
 
@@ -82,6 +84,10 @@ class Agent:
         """End after the frame at hand."""
         self._stop.set()
 
+    def link_view(self) -> LinkView:
+        """Give what is known of the link now."""
+        return self._link.view(time.monotonic())
+
     async def run(self, feed: FrameFeed, loads: tuple[LoadSignal, ...], *, link_up: bool) -> None:
         """Answer every frame of the feed; raises SourceError or BundleError, after all is closed."""
         failed: IsthmusError | None = None
@@ -109,7 +115,7 @@ class Agent:
 
     def _keep_link(self) -> None:
         if self._link.bandwidth_bytes_s is not None:
-            self._links.save(self._link.view(time.monotonic()))
+            self._links.save(self.link_view())
 
     def _background(self, transport: Transport, worker: ThreadPoolExecutor) -> list[Coroutine[Any, Any, None]]:
         point = self._probed_point()
@@ -120,6 +126,7 @@ class Agent:
             keep_pinging(transport, point),
             keep_settling(transport),
             keep_loads(transport, self._fetch),
+            keep_waking(transport, self._fetch),
             self._keep_bundle(transport, worker),
         ]
 
@@ -135,7 +142,7 @@ class Agent:
                 self._emit("bundle.swapped", {"bundle": self._loaded.bundle.digest})
             self.tally.frames += 1
             answer = await answerer.answer(due)
-            self.switches = decider.switches
+            self.switches, self.late_dropped = decider.switches, transport.late_dropped
             self._note(answer)
             if self.tally.frames == self._settings.frames:
                 return
@@ -153,6 +160,8 @@ class Agent:
             sent_ago_s = answer.parts.link + answer.parts.cluster + answer.parts.local
             self.tally.start_s = since_start_s() - sent_ago_s
         self.tally.note(answer)
+        if answer.fallback is not None:
+            log.info("frame.fallback", frame=answer.frame, fallback=answer.fallback, planned=answer.planned.id)
         self._report.frame(answer)
 
     async def _keep_bundle(self, transport: Transport, worker: ThreadPoolExecutor) -> None:
@@ -198,7 +207,10 @@ class Agent:
         return Answerer(self._loaded, transport, worker, decider, self._meter)
 
     def _hello(self) -> Hello:
-        return Hello(self._settings.device_id, f"isthmus-agent/{agent_version()}", self._loaded.bundle.digest)
+        settings, name = self._settings, f"isthmus-agent/{agent_version()}"
+        if settings.trace is not None:
+            name = with_session(name, settings.session)
+        return Hello(settings.device_id, name, self._loaded.bundle.digest)
 
     def _probed_point(self) -> PointName | None:
         """Give the point to knock at while the link is down; None if nothing is ever sent."""

@@ -1,17 +1,22 @@
 """What the cluster says of itself over HTTP: its version, its bundle, and its load signals."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final, Protocol, TypeVar
+from urllib.parse import quote
 
 from wire.errors import ClusterUnreachable, UnsupportedVersion, WireError
-from wire.ids import DigestField
+from wire.ids import DigestField, PointName
 from wire.messages import PROTOCOL_VERSION, LoadSignal
 from wire.records import Length, Range, from_plain
 
-Fetch = Callable[[str, int], bytes]
-"""Gives at most so many bytes from a path on the cluster; raises ClusterUnreachable."""
+
+class Fetch(Protocol):
+    """Gives at most so many bytes from a path on the cluster; raises ClusterUnreachable."""
+
+    def __call__(self, path: str, most_bytes: int, /, *, method: str = "GET") -> bytes:
+        """Ask, and wait for the answer."""
+
 
 Record = TypeVar("Record")
 
@@ -47,6 +52,15 @@ def fetch_version(fetch: Fetch) -> ClusterVersion:
 def fetch_loads(fetch: Fetch) -> tuple[LoadSignal, ...]:
     """Ask for the load signal of every point that is served."""
     return _record(_Loads, "/v1/load", fetch).points
+
+
+def wake_point(fetch: Fetch, point: PointName) -> LoadSignal:
+    """Have a point that sleeps started, and hear how it stands."""
+
+    def post(path: str, most_bytes: int, /, *, method: str = "POST") -> bytes:
+        return fetch(path, most_bytes, method=method)
+
+    return _record(LoadSignal, f"/v1/wake?point={quote(point, safe='')}", post)
 
 
 def _record(cls: type[Record], path: str, fetch: Fetch) -> Record:

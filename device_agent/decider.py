@@ -98,6 +98,7 @@ class Decider:
     def _snapshot(self, due_s: float, now_s: float, opened: Container[PointName], *, link_up: bool) -> Snapshot:
         rules, constraints = self.rules, self.rules.constraints
         closed = np.array([*(point not in opened for point in self.table.points), False])
+        asleep = np.array([*(self.cluster.is_asleep(point) for point in self.table.points), False])
         cluster_s, served = self.cluster.columns(self.table.points, now_s)
         estimates = Estimates(
             device_s=self.costs.device_s,
@@ -107,6 +108,7 @@ class Decider:
             cluster_s=cluster_s[self.table.point_of],
             served=served[self.table.point_of],
             closed=closed[self.table.point_of],
+            asleep=asleep[self.table.point_of],
             link=self.link.view(now_s) if link_up else None,
             energy=self.energy,
         )

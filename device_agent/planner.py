@@ -32,7 +32,7 @@ class Decision:
 
     ``broken`` names the constraints that it does not keep, since none of the options keeps them all. ``is_best`` is
     false for an option that is held though another is better. ``ahead`` is an option that would be better if the stream
-    to its point were open, which can be seen to before the next frame.
+    to its point were open and its point awake, which can be seen to before one of the next frames.
     """
 
     option_id: OptionId
@@ -74,7 +74,7 @@ def plan(snapshot: Snapshot) -> Decision:
         row = int(weighed.argmin())
     broken = broken_by(snapshot, costs, missed, row)
     reasons = _reasons(snapshot, score, allowed, within, row, broken)
-    ahead = _ahead(snapshot, costs, np.where(affordable, score, inf), row)
+    ahead = _ahead(snapshot, costs, score, over, row)
     return Decision(table.ids[row], costs.at(row, estimates), reasons, broken=broken, is_best=is_best, ahead=ahead)
 
 
@@ -120,14 +120,15 @@ def _kept(snapshot: Snapshot, costs: Costs, score: Floats, within: Flags, best: 
     return best if snapshot.draw < max(own, chance) else held.row
 
 
-def _ahead(snapshot: Snapshot, costs: Costs, score: Floats, row: int) -> OptionId | None:
-    """Name the option that would be worth a move but for its stream, or that is chosen all the same."""
-    closed = snapshot.estimates.closed
-    if not closed.any():
+def _ahead(snapshot: Snapshot, costs: Costs, score: Floats, over: Floats, row: int) -> OptionId | None:
+    """Name the option that would be worth a move but for its stream or its sleep, or that is chosen all the same."""
+    estimates = snapshot.estimates
+    if not estimates.closed.any():
         return None
-    opened = score - snapshot.goal.latency * costs.opening_s * closed
+    could_be = snapshot.allowed & (estimates.served | estimates.asleep) & (over <= 0)
+    opened = np.where(could_be, score - snapshot.goal.latency * costs.opening_s * estimates.closed, inf)
     best = int(opened.argmin())
-    if closed[best] and opened[best] < (1 - MARGIN) * score[row]:
+    if estimates.closed[best] and opened[best] < (1 - MARGIN) * score[row]:
         return snapshot.table.ids[best]
     return None
 

@@ -8,7 +8,7 @@ import contextlib
 import time
 from typing import Final
 
-from device_agent.cluster_info import Fetch, fetch_loads
+from device_agent.cluster_info import Fetch, fetch_loads, wake_point
 from device_agent.stream import TRAIN_BYTES, TRAIN_PATH_BYTES, PointStream
 from device_agent.transport import Transport
 from wire.errors import IsthmusError
@@ -17,6 +17,7 @@ from wire.ids import PointName
 PROBE_EVERY_S: Final = 0.5
 PROBE_TIMEOUT_S: Final = 1.0
 PING_EVERY_S: Final = 2.0
+WAKE_EVERY_S: Final = 1.0
 LOADS_EVERY_S: Final = 2.0
 LOADS_AT_LEAST_EVERY_S: Final = 10.0
 _PINGS_WITHOUT_ANSWER: Final = 20
@@ -90,6 +91,20 @@ async def keep_loads(transport: Transport, fetch: Fetch) -> None:
         transport.cluster.note_loads(loads, now_s=time.monotonic())
         busy = any(load.queue_s > load.service_s for load in loads)
         wait_s = LOADS_EVERY_S if busy else min(2 * wait_s, LOADS_AT_LEAST_EVERY_S)
+
+
+async def keep_waking(transport: Transport, fetch: Fetch) -> None:
+    """Have points that sleep started while they are wanted, and hear when they are awake."""
+    while True:
+        await transport.wanted.wait()
+        transport.wanted.clear()
+        for point in sorted(transport.to_wake):
+            transport.to_wake.discard(point)
+            with contextlib.suppress(IsthmusError):
+                load = await asyncio.to_thread(wake_point, fetch, point)
+                transport.cluster.note_loads([load], now_s=time.monotonic())
+        # Whoever still wants one asks again.
+        await asyncio.sleep(WAKE_EVERY_S)
 
 
 async def _send_train(transport: Transport, stream: PointStream) -> None:

@@ -27,6 +27,8 @@ class Estimates:
     """Whether the cluster answers at the option's point; the option that sends nothing always is."""
     closed: Flags
     """Whether a stream to the option's point has to be opened first."""
+    asleep: Flags
+    """Whether the point has no replica now, and would be started for whoever asks."""
     link: LinkView | None
     """None while the link is down."""
     energy: EnergyModel

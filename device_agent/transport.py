@@ -95,6 +95,9 @@ class Transport:
         self.up = asyncio.Event()
         self.doubt = asyncio.Event()
         """The link was slow as it was not expected to be: a probe at once is worth its bytes."""
+        self.to_wake: set[PointName] = set()
+        """Points that sleep and are wanted; ``wanted`` says that there is one."""
+        self.wanted = asyncio.Event()
         self.last_heard_s = 0.0
         self._server = server
         self._hello = hello
@@ -182,6 +185,10 @@ class Transport:
     def open_ahead(self, point: PointName) -> None:
         """Have a stream to a point ready before a frame asks for it; what keeps it away the next frame will see."""
         if self.down.is_set() or point in self._streams or point in self._opening:
+            return
+        if self.cluster.is_asleep(point):
+            self.to_wake.add(point)
+            self.wanted.set()
             return
 
         async def work() -> None:

@@ -32,6 +32,7 @@ ESTIMATES = Estimates(
     cluster_s=np.array([0.003, 0.003, 0.003, 0.0]),
     served=np.ones(4, bool),
     closed=np.zeros(4, bool),
+    asleep=np.zeros(4, bool),
     link=LINK,
     energy=EnergyModel(),
 )

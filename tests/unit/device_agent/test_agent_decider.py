@@ -98,7 +98,9 @@ def test_an_allowance_of_joules_bounds_the_choice_too() -> None:
 
 def test_a_rate_that_is_named_is_taken_whatever_it_loses() -> None:
     constraints = Constraints(most_drop=0.05)
-    named = decider_of("fixed:mid/coarse", constraints=constraints).decide(due_s=1.0, now_s=1.0, link_up=True, opened=OPENED)
+    named = decider_of("fixed:mid/coarse", constraints=constraints).decide(
+        due_s=1.0, now_s=1.0, link_up=True, opened=OPENED
+    )
     assert (named.option_id, named.broken) == (COARSE.id, ())
     assert chosen(decider_of("fixed:mid", constraints=constraints)) == "mid/fine"
     strict = decider_of("fixed:mid", constraints=Constraints(most_drop=0.005))

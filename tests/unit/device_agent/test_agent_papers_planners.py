@@ -34,6 +34,7 @@ ESTIMATES = Estimates(
     cluster_s=SERVICE_S,
     served=np.ones(5, bool),
     closed=np.zeros(5, bool),
+    asleep=np.zeros(5, bool),
     link=LinkView(base_s=0.0, s_per_byte=1e-6),
     energy=EnergyModel(),
 )

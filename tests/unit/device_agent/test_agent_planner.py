@@ -159,7 +159,8 @@ def test_the_choice_costs_what_the_optimum_of_the_integer_program_costs(
     estimates = Estimates(
         device_s=np.array([o.device_s for o in cuts.options]), moved_bytes=np.array([o.bytes for o in cuts.options]),
         bytes_sd=np.zeros(count), looks=sends.astype(float), cluster_s=np.array([o.cluster_s for o in cuts.options]),
-        served=np.ones(count, bool), closed=np.zeros(count, bool), link=LinkView(base_s, 1 / bytes_s),
+        served=np.ones(count, bool), closed=np.zeros(count, bool),
+        asleep=np.zeros(count, bool), link=LinkView(base_s, 1 / bytes_s),
         energy=EnergyModel(),
     )  # fmt: skip
     decision = plan(
@@ -215,3 +216,11 @@ def test_a_closed_stream_that_nothing_is_gained_by_is_not_opened_ahead() -> None
     others = TABLE.sends & (TABLE.point_of != TABLE.point_of[best])
     assert others.any()
     assert decided(closed=others).ahead is None
+
+
+def test_an_option_whose_point_sleeps_is_not_chosen_and_is_named_ahead_where_it_would_be_better() -> None:
+    best = TABLE.ids.index(decided().option_id)
+    asleep = TABLE.point_of == TABLE.point_of[best]
+    decision = decided(asleep=asleep, closed=asleep, served=~asleep)
+    assert not asleep[TABLE.ids.index(decision.option_id)]
+    assert decision.ahead == TABLE.ids[best]
