@@ -3,12 +3,14 @@
 import logging
 import signal
 import sys
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 from typing import NoReturn
 
 import click
 import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 from device_agent.addresses import parse_server
 from device_agent.emulation import Emulation
@@ -16,7 +18,7 @@ from device_agent.energy import energy_of
 from device_agent.link_estimate import LinkKind
 from device_agent.policy import parse_policy
 from device_agent.rules import Constraints, Rules, parse_goal
-from device_agent.settings import AgentSettings, default_cache, default_device_id
+from device_agent.settings import AgentSettings, default_cache, default_device_id, find_token, log_format, new_session
 from wire.errors import IsthmusError
 from wire.ids import DeviceId
 
@@ -25,6 +27,16 @@ INTERRUPTED = 130
 
 @click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
 @click.option("--server", required=True, help="The cluster, as ws://HOST:PORT.")
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="What `isthmus token create` printed.  [default: $ISTHMUS_TOKEN]",
+)
+@click.option(
+    "--ca",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Trust these certificates (PEM) for wss://.  [default: the system's]",
+)
 @click.option(
     "--source",
     required=True,
@@ -71,10 +83,18 @@ INTERRUPTED = 130
 )
 @click.option("--threads", default=1, help="Cores that a graph may take.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the JSON lines to this file too.")
+@click.option("--metrics-port", type=int, help="Serve metrics to Prometheus at this port; 0 for one that is free.")
+@click.option("--metrics-host", default="127.0.0.1", help="Who asks for metrics there needs no token.")
+@click.option("--metrics-push", metavar="URL", help="Push metrics to this Pushgateway.")
+@click.option(
+    "--trace", metavar="FILE|URL", help="Add spans to this file, or send them to this OpenTelemetry collector."
+)
 @click.option("--verbose", is_flag=True, help="Log more than warnings, to stderr.")
 def command(
     *,
     server: str,
+    token_file: Path | None,
+    ca: Path | None,
     source: str,
     fps: float,
     live: bool,
@@ -99,10 +119,15 @@ def command(
     radio: str,
     threads: int,
     out: Path | None,
+    metrics_port: int | None,
+    metrics_host: str,
+    metrics_push: str | None,
+    trace: str | None,
     verbose: bool,
 ) -> None:
     """Answer the frames of a source, with a cluster as far as link and load allow, and alone otherwise."""
-    _log_to_stderr(logging.INFO if verbose else logging.WARNING)
+    session = new_session()
+    _log_to_stderr(logging.INFO if verbose else logging.WARNING, device=device_id, session=session)
     constraints = Constraints(
         most_drop=max_drop / 100,
         deadline_s=deadline_ms * 1e-3,
@@ -113,7 +138,7 @@ def command(
     )
     rules = Rules(policy=parse_policy(policy), goal=parse_goal(objective), constraints=constraints, calm=calm)
     settings = AgentSettings(
-        server=parse_server(server),
+        server=replace(parse_server(server), token=find_token(token_file), ca=ca, device=DeviceId(device_id)),
         source=source,
         cache=cache,
         device_id=DeviceId(device_id),
@@ -128,7 +153,14 @@ def command(
         frames=frames,
         loop=loop,
         threads=threads,
+        metrics_port=metrics_port,
+        metrics_host=metrics_host,
+        metrics_push=metrics_push,
+        trace=trace,
+        session=session,
     )
+    if settings.server.token is not None and not (settings.server.secure or settings.server.is_loopback):
+        structlog.get_logger().warning("token.in_the_clear", server=settings.server.http_base, mend="use wss://")
     # Here, so that --help need not wait for numpy.
     from device_agent.memory import keep_one_arena
     from device_agent.session import run_session
@@ -158,12 +190,24 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
-def _log_to_stderr(level: int) -> None:
+def _log_to_stderr(level: int, **ids: str) -> None:
+    """Log to standard error, with the ids in every line, whichever thread it comes from."""
+
+    def add_ids(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        return {**event, **ids}
+
+    as_json = log_format() == "json"
+    shape: list[Processor] = (
+        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        if as_json
+        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    )
     structlog.configure(
         processors=[
+            add_ids,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+            *shape,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

@@ -16,6 +16,7 @@ from device_agent.bundle_finder import BundleFinder, Found
 from device_agent.frame_feed import FrameFeed
 from device_agent.http_fetch import HttpFetch
 from device_agent.loaded_bundle import LoadedBundle
+from device_agent.observers import Observers, open_observers
 from device_agent.policy import check_policy
 from device_agent.process_facts import resident_mb
 from device_agent.reports import AllReports, JsonReport, Report, open_out, stdout_report
@@ -32,18 +33,24 @@ def run_session(settings: AgentSettings) -> None:
     _import_ahead(spec)
     with ExitStack() as stack:
         file = stack.enter_context(open_out(settings.out)) if settings.out is not None else None
+        observers = open_observers(settings, stack)
         events = _Events()
         fetch = HttpFetch(settings.server)
         finder = BundleFinder(settings.server, BundleCache(settings.cache), fetch, events.emit)
         found = _find(finder)
         loaded = _load(settings, found)
         # Not before: a live table must not draw over the progress bar of the fetch.
-        report = stdout_report(settings.report)
-        if file is not None:
-            report = AllReports([report, JsonReport(file)])
+        report = AllReports(
+            [
+                stdout_report(settings.report),
+                *([JsonReport(file)] if file is not None else []),
+                *observers.reports,
+            ]
+        )
         events.begin(report)
         events.emit("agent.started", _started(settings, found, loaded))
-        _answer(settings, spec, found, Agent(settings, loaded, finder, fetch, report, events.emit), report)
+        agent = Agent(settings, loaded, finder, fetch, report, events.emit)
+        _answer(settings, spec, found, agent, report, observers)
 
 
 class _Events:
@@ -83,11 +90,17 @@ def _load(settings: AgentSettings, found: Found) -> LoadedBundle:
     return LoadedBundle.load(found.bundle, cache=settings.cache, threads=settings.threads, emulation=settings.emulation)
 
 
-def _answer(settings: AgentSettings, spec: SourceSpec, found: Found, agent: Agent, report: Report) -> None:
+def _answer(
+    settings: AgentSettings, spec: SourceSpec, found: Found, agent: Agent, report: Report, observers: Observers
+) -> None:
     endless = settings.loop or settings.frames is not None
     source = open_source(spec, fps=settings.fps, endless=endless)
     frames = source.frames(found.bundle.manifest.input)
     feed = FrameFeed(frames, live=spec.is_live, paced=settings.fps > 0, skip_late=settings.live)
+    if observers.metrics is not None:
+        observers.metrics.watch(
+            link=agent.link_view, skipped=lambda: feed.skipped, late_dropped=lambda: agent.late_dropped
+        )
     try:
         asyncio.run(_until_stopped(agent, feed, found))
     finally:
