@@ -1,71 +1,93 @@
 """The Ray actor that owns a node's Triton: one server, shared by every tail replica on the node.
 
-Owns the count of a model's users; Triton never evicts a model by itself. One of the few files that import Ray.
+Owns how the actor is made and asked; what it does is ``TritonKeeper``'s. One of the few files that import Ray.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
 import ray
+from ray.actor import ActorHandle
+from ray.exceptions import RayError
 
-from cluster.triton.client import TritonClient
-from cluster.triton.repository import ModelSpec, write_model
+from cluster.triton.repository import ModelSpec
 from cluster.triton.server import TritonServer
+from serve_apps.triton_keeper import TritonKeeper
+from serve_apps.triton_models import ModelUser
+from wire.errors import IsthmusError, TritonUnavailable
 
-
-class TritonModels:
-    """Loads a model for its first user and unloads it after its last."""
-
-    def __init__(self, repository: Path, client: TritonClient) -> None:
-        self._repository, self._client = repository, client
-        self._users: dict[str, int] = {}
-        self._lock = asyncio.Lock()
-
-    async def acquire(self, spec: ModelSpec) -> None:
-        """Count one user more; the first one loads the model."""
-        async with self._lock:
-            if not self._users.get(spec.name):
-                await asyncio.to_thread(write_model, self._repository, spec)
-                await self._client.load(spec.name)
-            self._users[spec.name] = self._users.get(spec.name, 0) + 1
-
-    async def release(self, name: str) -> None:
-        """Count one user less; the last one unloads the model."""
-        async with self._lock:
-            users = self._users.get(name, 0)
-            if users > 1:
-                self._users[name] = users - 1
-            elif users == 1:
-                del self._users[name]
-                await self._client.unload(name)
+CALL_TIMEOUT_S: Final = 90.0
+"""Triton may be starting, and loading what it had."""
 
 
 class TritonHost:
-    """Starts Triton when it is made, and stops it when it is told to or dies."""
+    """Starts Triton when it is made, keeps it running, and stops it when it is told to or dies."""
 
     async def __init__(self, folder: str) -> None:  # type: ignore[misc]  # Ray awaits it
-        self._server = TritonServer(Path(folder))
-        await asyncio.to_thread(self._server.start)
-        self._client = TritonClient(self._server.address)
-        self._models = TritonModels(self._server.repository, self._client)
+        self._keeper = TritonKeeper(TritonServer(Path(folder)))
+        await self._keeper.__aenter__()
 
     async def address(self) -> str:
         """Give host and port of Triton's gRPC endpoint."""
-        return self._server.address
+        return await self._keeper.address()
 
-    async def acquire(self, spec: ModelSpec) -> None:
-        """Have a model ready for one user more."""
-        await self._models.acquire(spec)
+    async def acquire(self, spec: ModelSpec, user: ModelUser) -> None:
+        """Have a model ready for a user."""
+        await self._keeper.acquire(spec, user)
 
-    async def release(self, name: str) -> None:
+    async def release(self, name: str, user: ModelUser) -> None:
         """Let one user of a model go."""
-        await self._models.release(name)
+        await self._keeper.release(name, user)
+
+    async def complain(self, address: str, name: str, what: str) -> None:
+        """Say that a model of the Triton at an address does not answer."""
+        await self._keeper.complain(address, name, what)
+
+    async def restarts(self) -> int:
+        """Say how often Triton was started again."""
+        return self._keeper.restarts
 
     async def stop(self) -> None:
         """Stop Triton."""
-        await self._client.close()
-        await asyncio.to_thread(self._server.stop)
+        await self._keeper.__aexit__()
 
 
-TRITON_HOST: Final[Any] = ray.remote(num_cpus=0)(TritonHost)
+TRITON_HOST: Final[Any] = ray.remote(num_cpus=0, max_restarts=-1)(TritonHost)
+"""Ray makes it again where its process dies, and Triton dies with it: replicas then load again what they had."""
+
+
+class HostCalls:
+    """The host as replicas ask it: ``find`` gives the actor, and Ray's errors become ours."""
+
+    def __init__(self, find: Callable[[], ActorHandle[Any]]) -> None:
+        self._find = find
+
+    async def address(self) -> str:
+        """Give host and port of Triton, once it is up."""
+        return await self._ask(lambda host: host.address.remote())
+
+    async def acquire(self, spec: ModelSpec, user: ModelUser) -> None:
+        """Have a model ready."""
+        await self._ask(lambda host: host.acquire.remote(spec, user))
+
+    async def release(self, name: str, user: ModelUser) -> None:
+        """Let a model go."""
+        await self._ask(lambda host: host.release.remote(name, user))
+
+    async def complain(self, address: str, name: str, what: str) -> None:
+        """Say that a model of the Triton at an address does not answer, and wait until something was done."""
+        await self._ask(lambda host: host.complain.remote(address, name, what))
+
+    async def _ask(self, call: Callable[[ActorHandle[Any]], Awaitable[Any]]) -> Any:
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                # Finding it may make it, which asks Ray and waits.
+                return await call(await asyncio.to_thread(self._find))
+        except IsthmusError:
+            raise
+        except (RayError, TimeoutError, ValueError) as error:  # a ValueError: no actor of that name
+            raise TritonUnavailable(
+                f"the host of this node's Triton cannot be asked: {error}", mend="it is made again"
+            ) from error

@@ -3,7 +3,9 @@
 Owns the process, its environment and its folder. Knows nothing of Ray, points or bundles.
 """
 
+import contextlib
 import ctypes
+import http.client
 import importlib.util
 import os
 import platform
@@ -24,6 +26,7 @@ from wire.errors import TritonUnavailable
 
 READY_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 10.0
+SHARED_MEMORY: Final = Path("/dev/shm")
 PR_SET_PDEATHSIG: Final = 1
 
 
@@ -38,7 +41,10 @@ class TritonFiles:
 
 
 class TritonServer:
-    """One running Triton with an empty repository under explicit control, listening on loopback only."""
+    """One running Triton with an empty repository under explicit control, listening on loopback only.
+
+    One that ended may be started again: it gets new ports, and has no model loaded.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Prepare a server whose models, backends and log lie in ``folder``."""
@@ -48,6 +54,7 @@ class TritonServer:
         self._process: subprocess.Popen[bytes] | None = None
         self.grpc_port = 0
         self._http_port = 0
+        self._shared_prefix = ""
 
     @property
     def address(self) -> str:
@@ -64,6 +71,7 @@ class TritonServer:
         self.repository.mkdir(parents=True, exist_ok=True)
         backends = self._backends(files)
         self.grpc_port, self._http_port = free_ports(2)
+        self._shared_prefix = f"isthmus-{os.getpid()}-{self.grpc_port}"
         command = [
             str(files.server),
             f"--model-repository={self.repository}",
@@ -76,10 +84,10 @@ class TritonServer:
             "--http-address=127.0.0.1",
             f"--http-port={self._http_port}",
             "--disable-auto-complete-config",
-            f"--backend-config=python,shm-region-prefix-name=isthmus-{os.getpid()}-{self.grpc_port}",
+            f"--backend-config=python,shm-region-prefix-name={self._shared_prefix}",
         ]
         libc = ctypes.CDLL(None)
-        with self._log.open("wb") as log:
+        with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -104,10 +112,29 @@ class TritonServer:
             process.kill()
             process.wait()
 
+    def kill(self) -> None:
+        """End the process and its models' at once, and free the memory that they shared; they may hang, or be dead."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # a session of its own, so its models' processes too
+        process.wait()
+        for region in SHARED_MEMORY.glob(f"{self._shared_prefix}*"):
+            region.unlink(missing_ok=True)
+
     @property
     def alive(self) -> bool:
         """Whether the process runs."""
         return self._process is not None and self._process.poll() is None
+
+    def responds(self, *, timeout_s: float) -> bool:
+        """Ask whether it is alive, and tell whether it answered in time."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._http_port}/v2/health/live", timeout=timeout_s):
+                return True
+        except (OSError, http.client.HTTPException):  # URLError and a time-out are OSErrors
+            return False
 
     def _backends(self, files: TritonFiles) -> Path:
         """Lay out a Python backend with the stub of this Python version beside it."""
