@@ -18,7 +18,9 @@ MAX_PIXELS: Final = 40_000_000
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP")
 """No others: some of Pillow's decoders start programs or fail in ways of their own."""
 
-_UNDECODABLE: Final = (OSError, ValueError, SyntaxError, TypeError, LookupError, OverflowError, struct.error, zlib.error)
+_UNDECODABLE: Final = (
+    OSError, ValueError, SyntaxError, TypeError, LookupError, OverflowError, struct.error, zlib.error,
+)  # fmt: skip
 """What Pillow's decoders raise of what is no picture."""
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit warns, and keeps each warning; ours is checked below
 

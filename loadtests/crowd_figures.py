@@ -26,8 +26,8 @@ class StepFigures:
     begins_s: float
     background_frames_s: float
     settle_s: float | None
-    """From the beginning of the step until the offered load, of all points together, stays within ``SWING_WANTED`` of the
-    mean that it comes to; None if it never does."""
+    """From the beginning of the step until the offered load, of all points together, stays within ``SWING_WANTED`` of
+    the mean that it comes to; None if it never does."""
     offered: float
     """Mean seconds of service that the crowd asks for, a second."""
     swing: float

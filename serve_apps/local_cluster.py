@@ -10,71 +10,65 @@ import os
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Final, Self
 
 import psutil
 
-from serve_apps.backends import TailKind
-from serve_apps.ray_settings import NAMESPACE, prepare_ray
+from cluster.free_ports import free_ports
+from serve_apps.cluster_config import ClusterConfig
+from serve_apps.front import Front
+from serve_apps.ray_settings import NAMESPACE, close_ray, prepare_ray
 from serve_apps.readiness import probe_option
+from serve_apps.security_config import LOOPBACK
+from serve_apps.token_folder import TokenFolder
 from wire.bundle import Bundle
-from wire.errors import PortInUse, SettingError, TailFailed
-from wire.ids import PointName
+from wire.errors import PortInUse, SettingError
+from wire.ids import DeviceId, PointName
 from wire.manifest import Option
-
-if TYPE_CHECKING:
-    from ray.actor import ActorHandle
 
 POINT_TIMEOUT_S: Final = 60.0
 OBJECT_STORE_BYTES: Final = 100 * 2**20
-LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
+PROBE_S: Final = 3600.0
+"""For so long the token is good with which the cluster asks itself whether it is ready."""
 
 Stage = Callable[[str], None]
 """Told in a few words what is starting now."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterSettings:
-    """What `isthmus up` decides before anything starts."""
-
-    bundle: Path
-    host: str = "127.0.0.1"
-    port: int = 8765
-    tail: TailKind = "triton"
-    max_batch: int = 16
-    points: tuple[str, ...] = ()
-    """Serve only these; all of the bundle's when empty."""
-
-
 class LocalCluster:
     """Starts a cluster on entry and stops it on exit."""
 
-    def __init__(self, settings: ClusterSettings, *, on_stage: Stage) -> None:
+    def __init__(self, config: ClusterConfig, *, on_stage: Stage) -> None:
         """Check what can be checked before anything starts.
 
         Raises:
             BundleError: the bundle is no whole bundle.
             PortInUse: the port is taken; the error says by whom.
-            SettingError: the address is not loopback, where there is no token yet to keep strangers out.
+            SettingError: the address is not loopback, and no tokens or no TLS keep strangers out.
         """
-        if settings.host not in LOOPBACK:
-            raise SettingError(
-                f"without tokens the cluster does not listen on {settings.host}", mend="use --host 127.0.0.1"
-            )
-        self._settings, self._on_stage = settings, on_stage
-        Bundle.open(settings.bundle, "device")
-        self._bundle = Bundle.open(settings.bundle, "cluster")
-        check_port(settings.host, settings.port)
+        listen, security = config.listen, config.security.beside(Path.cwd())  # replicas run elsewhere
+        config = replace(config, security=security)
+        security.check(listen.host)
+        self._key = TokenFolder(Path(security.tokens)).key() if security.tokens is not None else None
+        self._config, self._on_stage = config, on_stage
+        Bundle.open(Path(config.bundle), "device")
+        self._bundle = Bundle.open(Path(config.bundle), "cluster")
+        check_port(listen.host, listen.port)
+        self._address = (listen.host, listen.port)
+        # Serve itself never listens beyond loopback: our front does.
+        behind_front = listen.host not in LOOPBACK or security.tls is not None
+        self._serve_at = ("127.0.0.1", free_ports(1)[0]) if behind_front else self._address
         self._stack = contextlib.ExitStack()
 
     @property
     def options(self) -> list[Option]:
         """The options that this cluster answers."""
-        wanted = self._settings.points
+        wanted = self._config.only
         return [
             option
             for option in self._bundle.manifest.options
@@ -85,6 +79,13 @@ class LocalCluster:
     def points(self) -> list[PointName]:
         """The points of these options, each once."""
         return list(dict.fromkeys(option.point for option in self.options))
+
+    @property
+    def url(self) -> str:
+        """Where agents come."""
+        host, port = self._address
+        scheme = "wss" if self._config.security.tls is not None else "ws"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     def __enter__(self) -> Self:
         try:
@@ -105,16 +106,35 @@ class LocalCluster:
         self._on_stage("Ray")
         self._start_ray(folder)
         # Before Serve, so that it stops after it: replicas give their models back as they stop.
-        triton = self._start_triton(folder) if self._settings.tail.startswith("triton") else None
+        if self._config.tail.kind.startswith("triton"):
+            self._start_triton()
         self._start_serve()
-        self._deploy(triton)
+        self._deploy()
         self._on_stage("a frame through every point")
-        address = (self._settings.host, self._settings.port)
-        for option in self.options:
-            probe_option(self._bundle, option, address, timeout_s=POINT_TIMEOUT_S)
+        token = self._own_token()
+        for option in self._awake_options():
+            probe_option(self._bundle, option, self._serve_at, timeout_s=POINT_TIMEOUT_S, token=token)
+        if self._serve_at != self._address:
+            front = Front(folder, self._address, self._serve_at[1], self._config.security.tls)
+            self._stack.callback(front.stop)
+            front.start()
+
+    def _awake_options(self) -> list[Option]:
+        """Give the options of the points that do not begin asleep."""
+        return [option for option in self.options if self._config.point(option.point).first > 0]
+
+    def _own_token(self) -> str | None:
+        if self._key is None:
+            return None
+        now_s = int(time.time())
+        return self._key.sign(
+            self._key.claims(DeviceId("isthmus-up"), "operator", issued_s=now_s, expires_s=now_s + int(PROBE_S))
+        )
 
     def _start_ray(self, folder: Path) -> None:
         prepare_ray(folder)
+        if self._config.security.tokens is not None:
+            close_ray(folder)
         import ray
 
         ray.init(
@@ -135,47 +155,23 @@ class LocalCluster:
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         self._on_stage("Ray Serve and HAProxy")
         serve.start(
-            http_options={"host": self._settings.host, "port": self._settings.port},
+            http_options={"host": self._serve_at[0], "port": self._serve_at[1]},
             logging_config={"log_level": "WARNING", "enable_access_log": False},
         )
         self._stack.callback(serve.shutdown)
 
-    def _start_triton(self, folder: Path) -> "ActorHandle[Any]":
-        import ray
+    def _start_triton(self) -> None:
+        """Have this machine's Triton start while Serve does; a replica would make it otherwise, as on other nodes."""
+        from serve_apps.node_triton import node_triton, stop_tritons
 
-        from serve_apps.triton_host import TRITON_HOST
+        self._stack.callback(stop_tritons)
+        node_triton()
 
-        self._on_stage("Triton")
-        triton: ActorHandle[Any] = TRITON_HOST.remote(str(folder / "triton"))
-        self._stack.callback(_stop_triton, triton)
-        ray.get(triton.address.remote())
-        return triton
+    def _deploy(self) -> None:
+        from serve_apps.applications import deploy
 
-    def _deploy(self, triton: "ActorHandle[Any] | None") -> None:
-        from ray import serve
-
-        from serve_apps.deployments import CONTROL, CONTROL_APP, TAIL, app_name
-
-        settings = self._settings
-        points = self.points
-        folder = str(settings.bundle.resolve())
-        self._on_stage(f"the points {', '.join(points)}")
-        control = serve.RunTarget(CONTROL.bind(folder, points), name=CONTROL_APP, route_prefix="/v1")
-        tails = [
-            serve.RunTarget(
-                TAIL.bind(folder, point, settings.tail, triton, settings.max_batch),
-                name=app_name(point),
-                route_prefix=f"/v1/points/{point}",
-            )
-            for point in points
-        ]
-        try:
-            serve.run_many([*tails, control])
-        except RuntimeError as error:
-            raise TailFailed(
-                f"a point cannot be served: {error}",
-                mend="the reason stands in serve/controller_*.log of Ray, below /tmp/ray/session_latest/logs",
-            ) from error
+        self._on_stage(f"the points {', '.join(self.points)}")
+        deploy(self._config)
 
 
 def check_port(host: str, port: int) -> None:
@@ -200,15 +196,18 @@ def check_port(host: str, port: int) -> None:
             ) from error
 
 
-def exposed_listeners() -> list[str]:
-    """Name what this process and its children listen on beyond loopback, as ``process:port``."""
+def exposed_listeners(but: int | None = None) -> list[str]:
+    """Name what this process and its children listen on beyond loopback, ``but`` one port, as ``process:port``."""
     found = []
     for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
         with contextlib.suppress(psutil.Error):
             found += [
                 f"{process.name()}:{connection.laddr.port}"
                 for connection in process.net_connections("inet")
-                if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.ip not in LOOPBACK
+                if connection.status == psutil.CONN_LISTEN
+                and connection.laddr
+                and connection.laddr.ip not in LOOPBACK
+                and connection.laddr.port != but
             ]
     return sorted(set(found))
 
@@ -224,10 +223,3 @@ def _holder(port: int) -> str:
             ):
                 return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
     return "another process"
-
-
-def _stop_triton(triton: "ActorHandle[Any]") -> None:
-    import ray
-
-    with contextlib.suppress(ray.exceptions.RayError):
-        ray.get(triton.stop.remote(), timeout=20)

@@ -21,8 +21,10 @@ ANSWER_TIMEOUT_S: Final = 30.0
 RETRY_S: Final = 0.1
 
 
-def probe_option(bundle: Bundle, option: Option, address: tuple[str, int], *, timeout_s: float) -> Result:
-    """Post one frame until it is answered.
+def probe_option(
+    bundle: Bundle, option: Option, address: tuple[str, int], *, timeout_s: float, token: str | None = None
+) -> Result:
+    """Post one frame until it is answered; ``token`` is an operator's, where tokens are asked for.
 
     Raises:
         ClusterUnreachable: no answer came in time; the last error is its cause.
@@ -33,7 +35,7 @@ def probe_option(bundle: Bundle, option: Option, address: tuple[str, int], *, ti
     until = time.monotonic() + timeout_s
     while True:
         try:
-            return _post(address, f"/v1/points/{option.point}/frame", body)
+            return _post(address, f"/v1/points/{option.point}/frame", body, token)
         except (OSError, http.client.HTTPException, IsthmusError) as error:
             if time.monotonic() > until:
                 raise ClusterUnreachable(
@@ -59,10 +61,11 @@ def test_picture(height: int, width: int) -> NDArray[np.uint8]:
     return np.stack([red, green, blue], axis=2).astype(np.uint8)
 
 
-def _post(address: tuple[str, int], path: str, body: bytes) -> Result:
+def _post(address: tuple[str, int], path: str, body: bytes, token: str | None) -> Result:
     connection = http.client.HTTPConnection(*address, timeout=ANSWER_TIMEOUT_S)
     try:
-        connection.request("POST", path, body, {"Content-Type": FRAME_TYPE})
+        headers = {"Content-Type": FRAME_TYPE, **({"Authorization": f"Bearer {token}"} if token is not None else {})}
+        connection.request("POST", path, body, headers)
         answer = unpack(connection.getresponse().read())
     finally:
         connection.close()

@@ -5,70 +5,99 @@ Owns the transport of messages. The application's routes are below the point's o
 """
 
 import asyncio
-import logging
-from typing import Final
+import time
+from typing import Final, Self
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from serve_apps.stream_memory import StreamMemory
+from serve_apps.agent_stream import AgentStream
+from serve_apps.guard import NO_GUARD, Guard, error_response
+from serve_apps.peer_limits import DEFAULT_LIMITS, Peer, PeerLimits, Peers
+from serve_apps.replica_watch import ReplicaWatch
+from serve_apps.stream_roster import StreamRoster
 from serve_apps.tail import Tail
-from wire.errors import DeadlineExceeded, IsthmusError, MalformedMessage, MessageTooLarge, TailFailed, error_class
-from wire.messages import MAX_MESSAGE_BYTES, Frame, Hello, Message, Reject, Result, pack, reject_from, unpack
+from serve_apps.tail_set import TailSet
+from serve_apps.tokens import Claims
+from wire.errors import DeadlineExceeded, IsthmusError, MalformedMessage, MessageTooLarge, RateLimited, error_class
+from wire.messages import MAX_MESSAGE_BYTES, Frame, Reject, Result, pack, unpack
 
 FRAME_TYPE: Final = "application/msgpack"
 MAX_PICTURE_BYTES: Final = 20 * 2**20
 POST_BUDGET_S: Final = 10.0
-HELLO_TIMEOUT_S: Final = 10.0
-MAX_IN_FLIGHT: Final = 32
-"""Frames of one stream that may be on the way at once; more wait in the socket."""
-CLOSE_REFUSED: Final = 4400
-CLOSE_TOO_LARGE: Final = 1009
-
-log = logging.getLogger("isthmus.tail")
 
 
 class TailWeb:
-    """Serves one open ``Tail`` over HTTP and WebSocket."""
+    """Serves one open ``Tail`` over HTTP and WebSocket to those whom the guard lets in, within their limits."""
 
-    def __init__(self, tail: Tail) -> None:
-        self._tail = tail
+    def __init__(
+        self,
+        tail: Tail | TailSet,
+        guard: Guard = NO_GUARD,
+        limits: PeerLimits = DEFAULT_LIMITS,
+        roster: StreamRoster | None = None,
+        watch: ReplicaWatch | None = None,
+    ) -> None:
+        self._tail, self._guard = tail, guard
+        self._roster = roster if roster is not None else StreamRoster()
+        self._watch = watch if watch is not None else ReplicaWatch(tail.point, "")
+        self._peers = Peers(limits, by_device=guard.asks)
         self.asgi = Starlette(
             routes=[WebSocketRoute("/stream", self._stream), Route("/frame", self._post, methods=["POST"])]
         )
 
     async def _stream(self, socket: WebSocket) -> None:
-        await socket.accept()
-        stream = _Stream(socket, self._tail)
         try:
-            await stream.run()
+            claims = self._guard.device(socket)
+            with self._peers.connected(claims.subject, now_s=time.monotonic()) as peer:
+                await socket.accept()
+                await self._serve(socket, claims, peer)
         except WebSocketDisconnect:
             pass  # agents come and go
+        except IsthmusError as error:
+            self._watch.refused_stream(error)
+            await _deny(socket, error)
+
+    async def _serve(self, socket: WebSocket, claims: Claims, peer: Peer | None) -> None:
+        stream = AgentStream(socket, self._tail, self._guard, claims, self._peers, peer, self._roster, self._watch)
+        try:
+            await stream.run()
         except IsthmusError as error:
             await stream.refuse(error)
 
     async def _post(self, request: Request) -> Response:
+        held = _Held(self._peers)
         try:
-            body = await _body(request)
-            if request.headers.get("content-type", "").startswith(FRAME_TYPE):
-                return await self._post_frame(body)
-            result = await self._tail.answer_picture(body, budget_s=POST_BUDGET_S)
-            return JSONResponse(self._in_words(result))
+            claims = self._guard.device(request)
+            with self._peers.connected(claims.subject, now_s=time.monotonic()) as peer, held:
+                body = await _body(request, held, self._peers.limits)
+                _spend(peer, len(body))
+                if request.headers.get("content-type", "").startswith(FRAME_TYPE):
+                    return await self._post_frame(body)
+                self._roster.note_arrived()
+                result = await self._tail.answer_picture(body, budget_s=POST_BUDGET_S)
+                response = JSONResponse(self._in_words(result))
+                self._watch.posted(self._tail.bundle, result, received=len(body), sent=len(response.body))
+                return response
         except ClientDisconnect:
             return Response(status_code=400)
         except IsthmusError as error:
+            self._watch.refused_post(error)
             return error_response(error)
 
     async def _post_frame(self, body: bytes) -> Response:
         message = unpack(body)
         if not isinstance(message, Frame):
             raise MalformedMessage(f"a {type(message).__name__} cannot be posted", mend="post a frame")
+        self._roster.note_arrived()
         answer = await self._tail.answer(message)
         status = error_class(answer.code).http_status if isinstance(answer, Reject) else 200
-        return Response(pack(answer), status_code=status, media_type=FRAME_TYPE)
+        data = pack(answer)
+        self._watch.posted(self._tail.bundle, answer, message.option_id, received=len(body), sent=len(data))
+        return Response(data, status_code=status, media_type=FRAME_TYPE)
 
     def _in_words(self, result: Result) -> dict[str, object]:
         timings = result.timings
@@ -85,93 +114,55 @@ class TailWeb:
         }
 
 
-class _Stream:
-    """One agent's socket: a reader that starts an answer for each frame, bounded in number."""
+class _Held:
+    """Counts a body as it comes, until it is done with."""
 
-    def __init__(self, socket: WebSocket, tail: Tail) -> None:
-        self._socket, self._tail = socket, tail
-        self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
-        self._memory = StreamMemory()
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
+        self.size_bytes = 0
 
-    async def run(self) -> None:
-        await self._greet()
-        async with asyncio.TaskGroup() as answers:
-            try:
-                while True:
-                    message = unpack(await self._receive())
-                    if not isinstance(message, Frame):
-                        raise MalformedMessage(f"a {type(message).__name__} is not expected here")
-                    await self._slots.acquire()
-                    answers.create_task(self._answer(message))
-            except WebSocketDisconnect:
-                return
-            except IsthmusError as error:
-                await self.refuse(error)
+    def add(self, size_bytes: int) -> None:
+        self._peers.hold(size_bytes)
+        self.size_bytes += size_bytes
 
-    async def refuse(self, error: IsthmusError) -> None:
-        """Say why, and close."""
-        if self._socket.application_state is not WebSocketState.CONNECTED:
-            return
-        try:
-            await self._send(reject_from(error, None))
-            code = CLOSE_TOO_LARGE if isinstance(error, MessageTooLarge) else CLOSE_REFUSED
-            await self._socket.close(code, error.code)
-        except (WebSocketDisconnect, RuntimeError):
-            log.debug("stream.gone before it could be refused")
+    def __enter__(self) -> Self:
+        return self
 
-    async def _greet(self) -> None:
-        try:
-            async with asyncio.timeout(HELLO_TIMEOUT_S):
-                hello = unpack(await self._receive())
-        except TimeoutError as error:
-            raise DeadlineExceeded(f"no hello within {HELLO_TIMEOUT_S:.0f} s") from error
-        if not isinstance(hello, Hello):
-            raise MalformedMessage(f"a stream opens with a Hello, not a {type(hello).__name__}")
-        await self._send(self._tail.welcome(hello))
-
-    async def _receive(self) -> bytes:
-        event = await self._socket.receive()
-        if event["type"] == "websocket.disconnect":
-            raise WebSocketDisconnect(event.get("code") or 1005)
-        data = event.get("bytes")
-        if data is None:
-            raise MalformedMessage("messages are binary, not text")
-        return data
-
-    async def _answer(self, frame: Frame) -> None:
-        try:
-            await self._send(await self._answer_or_reject(frame))
-        except (WebSocketDisconnect, RuntimeError):
-            log.debug("stream.gone before frame %d was answered", frame.frame_id)
-        finally:
-            self._slots.release()
-
-    async def _answer_or_reject(self, frame: Frame) -> Message:
-        try:
-            return await self._tail.answer(frame, self._memory)
-        except Exception:  # one frame's fault must not end a stream that has others on the way
-            log.exception("frame.failed %d", frame.frame_id)
-            return reject_from(TailFailed("the replica failed at this frame; its log says more"), frame.frame_id)
-
-    async def _send(self, message: Message) -> None:
-        await self._socket.send_bytes(pack(message))
+    def __exit__(self, *_: object) -> None:
+        self._peers.release(self.size_bytes)
 
 
-def error_response(error: IsthmusError) -> JSONResponse:
-    """Say an error over HTTP."""
-    body = {"code": error.code, "message": error.message, "mend": error.mend, "retryable": error.retryable}
-    return JSONResponse(body, status_code=error.http_status)
+def _spend(peer: Peer | None, size_bytes: int) -> None:
+    wait_s = peer.spend(size_bytes, now_s=time.monotonic()) if peer is not None else 0.0
+    if wait_s > 0.0:
+        raise RateLimited("the device sends more than a device may", mend=f"send it again in {wait_s:.2g} s")
 
 
-async def _body(request: Request) -> bytes:
-    """Read a body, and stop as soon as it is too long."""
+async def _deny(socket: WebSocket, error: IsthmusError) -> None:
+    """Refuse a stream before it is one, with an HTTP status and the reason."""
+    try:
+        if "websocket.http.response" in socket.scope.get("extensions", {}):
+            await socket.send_denial_response(error_response(error))
+        else:
+            await socket.close()
+    except WebSocketDisconnect:
+        pass  # gone before it could be told
+
+
+async def _body(request: Request, held: _Held, limits: PeerLimits) -> bytes:
+    """Read a body, and stop as soon as it is too long or comes too slowly."""
     parts: list[bytes] = []
-    size = 0
     is_frame = request.headers.get("content-type", "").startswith(FRAME_TYPE)
     limit = MAX_MESSAGE_BYTES if is_frame else MAX_PICTURE_BYTES
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            raise MessageTooLarge(f"the body is over {limit:,} bytes")
-        parts.append(part)
+    begun_s = asyncio.get_running_loop().time()
+    try:
+        async with asyncio.timeout(limits.body_s) as clock:
+            async for part in request.stream():
+                held.add(len(part))
+                if held.size_bytes > limit:
+                    raise MessageTooLarge(f"the body is over {limit:,} bytes")
+                parts.append(part)
+                clock.reschedule(begun_s + limits.body_time_s(held.size_bytes))
+    except TimeoutError as error:
+        raise DeadlineExceeded(f"the body came too slowly: {held.size_bytes} bytes until now") from error
     return b"".join(parts)

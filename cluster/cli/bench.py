@@ -10,6 +10,9 @@ from rich.table import Table
 from cluster.cli.bench_adapt import adapt
 from cluster.cli.bench_codecs import codecs
 from cluster.cli.bench_crowd import crowd
+from cluster.cli.bench_faults import faults
+from cluster.cli.bench_fuzz import fuzz
+from cluster.cli.bench_load import load
 from cluster.cli.screen import notes, output, write_json
 
 JSON_OPTION = click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures here.")
@@ -23,6 +26,9 @@ def command() -> None:
 command.add_command(codecs)
 command.add_command(adapt)
 command.add_command(crowd)
+command.add_command(faults)
+command.add_command(fuzz)
+command.add_command(load)
 
 
 @command.command()

@@ -2,6 +2,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -79,14 +80,22 @@ async def test_an_agent_without_cluster_and_cache_says_that_it_cannot_begin(pict
     assert len(run.stderr.splitlines()) == 2
 
 
+def wait_for_frame(said: Path) -> None:
+    ends_s = time.monotonic() + 20.0
+    while not (said.exists() and '"frame"' in said.read_text()):
+        assert time.monotonic() < ends_s, "the agent has answered nothing"
+        time.sleep(0.05)
+
+
 async def test_an_agent_with_a_cached_bundle_begins_alone_and_finds_the_cluster_later(
-    cluster: Cluster, pictures: Path, cache: Path
+    cluster: Cluster, pictures: Path, cache: Path, tmp_path: Path
 ) -> None:
     async with running(cluster):
         await run_agent(cluster.url, pictures, cache, *FAST)
-    args = ("--policy", "fixed:deep", "--frames", "60", "--fps", "20")
+    said = tmp_path / "said.jsonl"
+    args = ("--policy", "fixed:deep", "--frames", "60", "--fps", "20", "--out", str(said))
     work = asyncio.create_task(run_agent(cluster.url, pictures, cache, *args))
-    await asyncio.sleep(1.5)
+    await asyncio.to_thread(wait_for_frame, said)
     async with running(cluster):
         run = await work
     assert run.code == 0, run.stderr

@@ -16,7 +16,8 @@ from cluster.triton.repository import ModelSpec
 from cluster.triton.server import TritonServer
 from serve_apps.backends import TritonBackend
 from serve_apps.tail import Tail
-from serve_apps.triton_host import TritonModels
+from serve_apps.triton_keeper import TritonKeeper
+from serve_apps.triton_models import ModelUser
 from wire.bundle import Bundle
 from wire.ids import OptionId, PointName
 from wire.manifest import MANIFEST_SCHEMA, FileEntry, Input, Macs, Manifest, Measured, Option, dump_manifest
@@ -72,21 +73,20 @@ def real_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture
 async def tail(real_bundle: Bundle, tmp_path: Path) -> AsyncIterator[Tail]:
-    server = TritonServer(tmp_path)
-    await asyncio.to_thread(server.start)
-    try:
-        async with TritonClient(server.address) as client:
-            models = TritonModels(server.repository, client)
+    user = ModelUser.here("replica")
+    async with TritonKeeper(TritonServer(tmp_path)) as keeper, TritonClient(await keeper.address()) as client:
 
-            def make_backend(graph: str, form: TensorForm) -> TritonBackend:
-                path = real_bundle.path(graph)
-                spec = ModelSpec(name="means", graph=path, form=form, classes=3, max_batch=8)
-                return TritonBackend(spec, client, acquire=models.acquire, release=models.release)
+        def make_backend(graph: str, form: TensorForm) -> TritonBackend:
+            spec = ModelSpec(name="means", graph=real_bundle.path(graph), form=form, classes=3, max_batch=8)
+            return TritonBackend(
+                spec,
+                client,
+                acquire=lambda spec: keeper.acquire(spec, user),
+                release=lambda name: keeper.release(name, user),
+            )
 
-            async with Tail(real_bundle, POINT, make_backend, replica_id="replica", max_batch=8) as opened:
-                yield opened
-    finally:
-        await asyncio.to_thread(server.stop)
+        async with Tail(real_bundle, POINT, make_backend, replica_id="replica", max_batch=8) as opened:
+            yield opened
 
 
 async def test_a_real_triton_takes_float32_from_either_coder_in_one_batch(real_bundle: Bundle, tail: Tail) -> None:

@@ -1,6 +1,8 @@
 import contextlib
+import dataclasses
 import hashlib
 import io
+import shutil
 import sys
 from pathlib import Path
 
@@ -98,6 +100,19 @@ def bundle(tmp_path_factory):
     )  # fmt: skip
     (folder / "manifest.json").write_bytes(dump_manifest(manifest))
     return Bundle.open(folder, "cluster")
+
+
+@pytest.fixture
+def make_bundle(bundle, tmp_path):
+    """Makes bundles that differ from the shared one in their digest, and in their options if some are given."""
+
+    def make(*, created_by, options=OPTIONS):
+        folder = shutil.copytree(bundle.directory, tmp_path / created_by)
+        changed = dataclasses.replace(bundle.manifest, created_by=created_by, options=options)
+        (folder / "manifest.json").write_bytes(dump_manifest(changed))
+        return Bundle.open(folder, "cluster")
+
+    return make
 
 
 @pytest.fixture

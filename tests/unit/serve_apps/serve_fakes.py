@@ -65,17 +65,19 @@ class Response:
         return json.loads(self.body)
 
 
-async def request(app, method, path, body=b"", headers=None, part_bytes=2**16):
-    """Make one HTTP request of an ASGI application; the body comes in parts."""
+async def request(app, method, path, body=b"", headers=None, part_bytes=2**16, part_every_s=0.0):
+    """Make one HTTP request of an ASGI application; the body comes in parts, so many seconds apart."""
     parts = [body[start : start + part_bytes] for start in range(0, len(body), part_bytes)] or [b""]
     events = [
         {"type": "http.request", "body": part, "more_body": number < len(parts)}
         for number, part in enumerate(parts, start=1)
     ]
     response = Response()
+    path, _, query = path.partition("?")
 
     async def receive():
         if events:
+            await asyncio.sleep(part_every_s)
             return events.pop(0)
         return await asyncio.Event().wait()  # the client stays until it is answered
 
@@ -88,7 +90,7 @@ async def request(app, method, path, body=b"", headers=None, part_bytes=2**16):
 
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
-        "path": path, "raw_path": path.encode(), "root_path": "", "query_string": b"", "client": ("test", 1),
+        "path": path, "raw_path": path.encode(), "root_path": "", "query_string": query.encode(), "client": ("test", 1),
         "server": ("test", 80),
         "headers": [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()],
     }  # fmt: skip
@@ -101,18 +103,31 @@ class Socket:
     """The agent's end of a WebSocket to an ASGI application."""
 
     def __init__(self, app, path="/stream"):
-        self._scope = {
+        self.scope = {
             "type": "websocket", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "ws", "path": path,
             "raw_path": path.encode(), "root_path": "", "query_string": b"", "headers": [], "subprotocols": [],
             "client": ("test", 1), "server": ("test", 80),
         }  # fmt: skip
         self._app = app
+        self._room = asyncio.Event()
+        self._room.set()
         self._to_app = asyncio.Queue()
         self.from_app = asyncio.Queue()
 
-    async def __aenter__(self):
+    def connect(self):
         self._to_app.put_nowait({"type": "websocket.connect"})
-        self.task = asyncio.create_task(self._app(self._scope, self._to_app.get, self.from_app.put))
+        self.task = asyncio.create_task(self._app(self.scope, self._to_app.get, self._take))
+
+    def block_sends(self):
+        """Take nothing more from the application, as where a peer does not read."""
+        self._room.clear()
+
+    async def _take(self, event):
+        await self._room.wait()
+        await self.from_app.put(event)
+
+    async def __aenter__(self):
+        self.connect()
         assert (await self._event())["type"] == "websocket.accept"
         return self
 

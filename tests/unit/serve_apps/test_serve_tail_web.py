@@ -6,8 +6,9 @@ import pytest
 from PIL import Image
 from serve_fakes import Socket, frame, hello, request, until
 
-from serve_apps import tail_web
-from serve_apps.tail_web import CLOSE_REFUSED, CLOSE_TOO_LARGE, MAX_IN_FLIGHT, TailWeb
+from serve_apps import agent_stream, tail_web, waiting_room
+from serve_apps.agent_stream import CLOSE_REFUSED, CLOSE_TOO_LARGE, MAX_IN_FLIGHT
+from serve_apps.tail_web import TailWeb
 from wire.errors import TailFailed
 from wire.messages import MAX_MESSAGE_BYTES, PROTOCOL_VERSION, Reject, Result, Welcome, pack, unpack
 
@@ -190,7 +191,7 @@ async def test_a_device_of_another_protocol_version_is_told_so(app, bundle):
 
 
 async def test_a_device_that_says_nothing_is_sent_away(app, monkeypatch):
-    monkeypatch.setattr(tail_web, "HELLO_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(agent_stream, "HELLO_TIMEOUT_S", 0.01)
     async with Socket(app) as socket:
         await refused(socket, "deadline_exceeded")
 
@@ -322,10 +323,19 @@ async def test_a_body_that_never_ends_is_refused_before_it_is_all_read(input_app
     assert (response.status, response.json()["code"]) == (413, "message_too_large")
 
 
-async def test_overload_is_told_with_a_status_that_asks_to_come_again(app, tail, backends, bitstream, monkeypatch):
-    for batcher in tail._batchers.values():
-        monkeypatch.setattr(batcher, "_max_waiting", 0)
-    response = await request(app, "POST", "/frame", pack(frame(bitstream, option_id=4)), MSGPACK)
+async def test_overload_is_told_with_a_status_that_asks_to_come_again(open_tail, backends, bitstream, monkeypatch):
+    monkeypatch.setattr(waiting_room, "MAX_WAITING", 1)
+    async with open_tail("mid", max_batch=1) as tail:
+        app = TailWeb(tail).asgi
+        backends["four.onnx"].hold()
+        sent = pack(frame(bitstream, option_id=4))
+        before = [asyncio.create_task(request(app, "POST", "/frame", sent, MSGPACK))]
+        await until(lambda: backends["four.onnx"].batches)
+        before.append(asyncio.create_task(request(app, "POST", "/frame", sent, MSGPACK)))
+        await until(lambda: tail.load().in_flight == 2)
+        response = await request(app, "POST", "/frame", sent, MSGPACK)
+        backends["four.onnx"].let_go()
+        assert [(await each).status for each in before] == [200, 200]
     refusal = unpack(response.body)
     assert (response.status, refusal.code, refusal.retryable) == (503, "overloaded", True)
     assert refusal.retry_after_s > 0
