@@ -50,7 +50,8 @@ class PointStream:
     def __init__(self, connection: ClientConnection, point: PointName) -> None:
         self._connection = connection
         self.point = point
-        self.opened_s = time.monotonic()
+        self.opened_s = self.sent_s = time.monotonic()
+        """``sent_s`` is when the last message was sent; pings do not count."""
         self.unanswered_pings = 0
         self.hello_s = 0.0
         """Round trip of the greeting, in seconds: the first thing known of the base delay."""
@@ -81,6 +82,7 @@ class PointStream:
 
     async def send(self, data: bytes) -> None:
         """Send one packed message; raises ClusterUnreachable if the stream was cut."""
+        self.sent_s = time.monotonic()
         try:
             await self._connection.send(data)
         except (ConnectionClosed, OSError) as error:

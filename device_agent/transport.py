@@ -28,6 +28,8 @@ OUTAGE_S: Final = 1.5
 _ABANDONED_KEPT: Final = 256
 REFUSED_S: Final = 0.5
 _SHORT_LIVED_S: Final = 1.0
+_IDLE_S: Final = 30.0
+"""A stream that carried nothing for so long is not replaced: it would keep a point awake that nobody uses."""
 LINK_TIMES: Final = 2.0
 LEAST_SILENCE_S: Final = 0.03
 
@@ -299,7 +301,8 @@ class Transport:
 
     def _open_again(self, cut: PointStream) -> None:
         """Have another stream ready before the next frame asks for it; not where one was cut as soon as it was open."""
-        if time.monotonic() - cut.opened_s > _SHORT_LIVED_S and not self._closing:
+        now_s = time.monotonic()
+        if now_s - cut.opened_s > _SHORT_LIVED_S and now_s - cut.sent_s < _IDLE_S and not self._closing:
             self.open_ahead(cut.point)
 
     async def _measure(self, stream: PointStream) -> None:
@@ -396,7 +399,8 @@ class Transport:
         """Make before break: open the new stream, let the old one finish, then close it."""
         loop = asyncio.get_running_loop()
         ends_s = loop.time() + grace_s
-        await self.open(old.point)
+        if time.monotonic() - old.sent_s < _IDLE_S:
+            await self.open(old.point)
         replies = [sent.reply for sent in self._waiting.values() if sent.stream is old]
         if replies:
             await asyncio.wait(replies, timeout=max(ends_s - loop.time(), 0.0))
