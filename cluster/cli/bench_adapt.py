@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from cluster.cli.screen import notes, output, write_json
+from cluster.cli.benchmark_options import find_bundle, with_inputs, with_results
+from cluster.cli.screen import output, write_json
 from wire.errors import SettingError
 
 if TYPE_CHECKING:
@@ -34,8 +35,7 @@ PAGES: Final = "adapt-traces"
 @click.option("--only-virtual", is_flag=True, help="Play nothing for real; the tables are measured all the same.")
 @click.option("--tables", "tables_file", type=click.Path(path_type=Path), default=None,
               help="Take the measured tables of a run before from this file.  [default: measure them]")  # fmt: skip
-@click.option("--bundle", type=click.Path(path_type=Path), default=None, help="[default: built from what ships]")
-@click.option("--clip", type=click.Path(path_type=Path), default=None, help="[default: a clip that a wheel brings]")
+@with_inputs
 @click.option("--device-profile", "device", default="raspberry-pi-3b+", show_default=True,
               help="The device to emulate; none is this machine as it is.")  # fmt: skip
 @click.option("--fps", type=click.FloatRange(min=0.5, max=60), default=5.0, show_default=True)
@@ -43,12 +43,7 @@ PAGES: Final = "adapt-traces"
 @click.option("--delay-ms", type=click.FloatRange(min=0), default=10.0, show_default=True, help="Of the link, one way.")
 @click.option("--max-drop", type=click.FloatRange(0, 100), default=5.0, show_default=True,
               help="Points of accuracy that any policy may lose, beside no split.")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True,
-              help="Folder for pictures, tables, frames and logs.")  # fmt: skip
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures here.")
-@click.option("--write-docs", is_flag=True, help=f"Write the measured blocks of {DOCUMENT}, and its pictures.")
-@click.option("--document", type=click.Path(path_type=Path), default=DOCUMENT, show_default=True,
-              help="With --write-docs: the document; pictures go to img beside it.")  # fmt: skip
+@with_results(OUT, DOCUMENT, holds="pictures, tables, frames and logs")
 def adapt(
     *,
     data: Path,
@@ -69,7 +64,6 @@ def adapt(
     document: Path,
 ) -> None:
     """Compare our way to choose with the papers', on the same frames over the same recorded links."""
-    from cluster.bundles.shipped import shipped_bundle
     from cluster.cli.adapt_stages import Stages
     from cluster.cli.adapt_tables import screened
     from cluster.evaluation.plot import require_matplotlib
@@ -84,8 +78,7 @@ def adapt(
     links = recorded_links(data, traces)
     tables = FrameTables.load(tables_file) if tables_file else None
     out.mkdir(parents=True, exist_ok=True)
-    with notes().status("looking for the bundle") as status:
-        folder = bundle or shipped_bundle(status.update)
+    folder = find_bundle(bundle)
     scenario = AdaptScenario(
         bundle=Bundle.open(folder, "device"),
         clip=clip or clip_path("bikes"),

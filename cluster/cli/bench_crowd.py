@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from cluster.cli.screen import notes, output, write_json
+from cluster.cli.benchmark_options import find_bundle, with_inputs, with_results
+from cluster.cli.screen import output, write_json
 from wire.errors import SettingError
 
 if TYPE_CHECKING:
@@ -44,15 +45,9 @@ DELAY_S: Final = 0.010
               help="Points of accuracy that a choice may lose.")  # fmt: skip
 @click.option("--device-profile", "device", default="raspberry-pi-3b+", show_default=True,
               help="The device to emulate; none is this machine as it is.")  # fmt: skip
-@click.option("--bundle", type=click.Path(path_type=Path), default=None, help="[default: built from what ships]")
-@click.option("--clip", type=click.Path(path_type=Path), default=None, help="[default: a clip that a wheel brings]")
+@with_inputs
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all chance in virtual time.")
-@click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True,
-              help="Folder for the picture, tables and logs.")  # fmt: skip
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures here.")
-@click.option("--write-docs", is_flag=True, help="Write the measured blocks of the document, and its picture.")
-@click.option("--document", type=click.Path(path_type=Path), default=DOCUMENT, show_default=True,
-              help="With --write-docs: the document; the picture goes to img beside it.")  # fmt: skip
+@with_results(OUT, DOCUMENT, holds="the picture, tables and logs")
 def crowd(
     *,
     agents: int,
@@ -78,7 +73,6 @@ def crowd(
     document: Path,
 ) -> None:
     """See whether a crowd settles when others' load changes, with our damping and without it."""
-    from cluster.bundles.shipped import shipped_bundle
     from cluster.cli.crowd_play import Playing
     from cluster.cli.crowd_tables import blocks, screened
     from cluster.comparison.document import fill
@@ -99,8 +93,7 @@ def crowd(
     tables = FrameTables.load(tables_file) if tables_file else None
     steps, real_steps = parse_steps(background), parse_steps(real_background)
     out.mkdir(parents=True, exist_ok=True)
-    with notes().status("looking for the bundle") as status:
-        folder = bundle or shipped_bundle(status.update)
+    folder = find_bundle(bundle)
     scenario = AdaptScenario(
         bundle=Bundle.open(folder, "device"),
         clip=clip or clip_path("bikes"),

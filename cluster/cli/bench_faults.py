@@ -5,7 +5,8 @@ from typing import Final
 
 import click
 
-from cluster.cli.screen import notes, output, write_json
+from cluster.cli.benchmark_options import find_bundle, with_inputs, with_results
+from cluster.cli.screen import output, write_json
 
 OUT: Final = Path("runs/faults")
 DOCUMENT: Final = Path("docs/reliability.md")
@@ -20,15 +21,9 @@ PICTURE: Final = "faults.png"
 @click.option("--fps", type=click.FloatRange(min=0.5, max=30), default=5.0, show_default=True, help="Of each agent.")
 @click.option("--deadline-ms", type=click.FloatRange(min=1), default=400.0, show_default=True)
 @click.option("--device-profile", "device", default="raspberry-pi-4b", show_default=True, help="The device to emulate.")
-@click.option("--bundle", type=click.Path(path_type=Path), default=None, help="[default: built from what ships]")
-@click.option("--clip", type=click.Path(path_type=Path), default=None, help="[default: a clip that a wheel brings]")
+@with_inputs
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the faults at random.")
-@click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True,
-              help="Folder for the picture and logs.")  # fmt: skip
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures here.")
-@click.option("--write-docs", is_flag=True, help="Write the measured blocks of the document, and its picture.")
-@click.option("--document", type=click.Path(path_type=Path), default=DOCUMENT, show_default=True,
-              help="With --write-docs: the document; the picture goes to img beside it.")  # fmt: skip
+@with_results(OUT, DOCUMENT, holds="the picture and logs")
 def faults(
     *,
     only: tuple[str, ...],
@@ -45,7 +40,6 @@ def faults(
     document: Path,
 ) -> None:
     """See what agents notice when a part of the cluster is lost, and how soon it is whole again."""
-    from cluster.bundles.shipped import shipped_bundle
     from cluster.cli.fault_catalogue import chosen
     from cluster.cli.fault_play import play_faults
     from cluster.cli.fault_tables import blocks, fault_table
@@ -59,8 +53,7 @@ def faults(
     names = chosen(only, quick=quick)
     require_matplotlib()
     out.mkdir(parents=True, exist_ok=True)
-    with notes().status("looking for the bundle") as status:
-        folder = bundle or shipped_bundle(status.update)
+    folder = find_bundle(bundle)
     scenario = AdaptScenario(
         bundle=Bundle.open(folder, "device"),
         clip=clip or clip_path("bikes"),

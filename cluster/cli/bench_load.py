@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from cluster.cli.benchmark_options import find_bundle, with_inputs, with_results
 from cluster.cli.screen import notes, output, write_json
 from wire.errors import SettingError
 
@@ -33,14 +34,8 @@ EXPERIMENTS: Final = ("capacity", "overload", "spike", "background", "saving")
               help="A device to emulate; with several, agents take them in turns.")  # fmt: skip
 @click.option("--config", type=click.Path(path_type=Path, exists=True), default=None,
               help="Of our cluster, as `isthmus up --config` reads it.")  # fmt: skip
-@click.option("--bundle", type=click.Path(path_type=Path), default=None, help="[default: built from what ships]")
-@click.option("--clip", type=click.Path(path_type=Path), default=None, help="[default: a clip that a wheel brings]")
-@click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True,
-              help="Folder for pictures and logs.")  # fmt: skip
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures here.")
-@click.option("--write-docs", is_flag=True, help="Write the measured blocks of the document, and its pictures.")
-@click.option("--document", type=click.Path(path_type=Path), default=DOCUMENT, show_default=True,
-              help="With --write-docs: the document; pictures go to img beside it.")  # fmt: skip
+@with_inputs
+@with_results(OUT, DOCUMENT, holds="pictures and logs")
 def load(
     *,
     only: str,
@@ -61,7 +56,6 @@ def load(
     document: Path,
 ) -> None:
     """Find the capacity of a cluster and of its rivals, overload them, and let agents and traffic come in a rush."""
-    from cluster.bundles.shipped import shipped_bundle
     from cluster.cli.bench_load_play import play_loads
     from cluster.cli.bench_load_tables import screened
     from cluster.evaluation.plot import require_matplotlib
@@ -75,19 +69,18 @@ def load(
         raise SettingError(f"{document} tells of all experiments", mend="leave out --only")
     require_matplotlib()
     out.mkdir(parents=True, exist_ok=True)
-    with notes().status("looking for the bundle") as status:
-        folder = bundle or shipped_bundle(status.update)
-        scene = LoadScene(
-            bundle=folder,
-            clip=clip or clip_path("bikes"),
-            cache=out / "cache",
-            out=out,
-            devices=devices,
-            fps=fps,
-            deadline_s=deadline_ms / 1e3,
-            most_drop=max_drop / 100,
-        )
-        plan = QUICK if quick else LoadPlan(seconds=seconds, warm_s=warm_s, most=most_agents)
+    scene = LoadScene(
+        bundle=find_bundle(bundle),
+        clip=clip or clip_path("bikes"),
+        cache=out / "cache",
+        out=out,
+        devices=devices,
+        fps=fps,
+        deadline_s=deadline_ms / 1e3,
+        most_drop=max_drop / 100,
+    )
+    plan = QUICK if quick else LoadPlan(seconds=seconds, warm_s=warm_s, most=most_agents)
+    with notes().status("starting") as status:
 
         def say(what: str) -> None:
             status.update(what)

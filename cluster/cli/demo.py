@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.table import Table
 
+from cluster.cli.benchmark_options import find_bundle
 from cluster.cli.screen import notes, output, write_json
 from wire.errors import IsthmusError
 
@@ -39,7 +40,6 @@ def command(
     device_profile: str, slowdown: float | None,
 ) -> None:  # fmt: skip
     """Stream a clip from two agents to a cluster over a link that gets worse, goes down, and comes back."""
-    from cluster.bundles.shipped import shipped_bundle
     from cluster.cli.demo_screen import DemoScreen
     from cluster.free_ports import free_ports
     from loadtests.child import Child
@@ -51,8 +51,7 @@ def command(
     from wire.bundle import Bundle
 
     out.mkdir(parents=True, exist_ok=True)
-    with notes().status("looking for the bundle") as status:
-        built = bundle or shipped_bundle(status.update)
+    built = find_bundle(bundle)
     (port,) = free_ports(1)
     settings = DemoSettings(
         cluster=("127.0.0.1", port),
