@@ -227,7 +227,7 @@ class Answerer:
             where="device",
             top=self._loaded.name_top(local.labels, local.scores),
             parts=Parts(wait=_wait_s(attempt), device=local.device_s + local.warm_s),
-            fallback="link_down" if attempt.decision.link_down else None,
+            fallback=attempt.decision.gave_way,
         )
 
     async def _local(self, attempt: _Attempt, stop: RunStop | None = None) -> LocalAnswer:

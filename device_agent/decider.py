@@ -99,7 +99,7 @@ class Decider:
         rules, constraints = self.rules, self.rules.constraints
         closed = np.array([*(point not in opened for point in self.table.points), False])
         asleep = np.array([*(self.cluster.is_asleep(point) for point in self.table.points), False])
-        cluster_s, served = self.cluster.columns(self.table.points, now_s)
+        cluster_s, served = self.cluster.columns(self.table.points, now_s, insists=not rules.policy.chooses)
         estimates = Estimates(
             device_s=self.costs.device_s,
             moved_bytes=self.costs.moved_bytes,
@@ -124,7 +124,6 @@ class Decider:
             table=self.table,
             estimates=estimates,
             allowed=self._allowed,
-            chooses=rules.policy.chooses,
             goal=rules.goal,
             limits=limits,
             due_s=due_s,

@@ -41,7 +41,9 @@ def plan_as(kind: PolicyKind, snapshot: Snapshot, offline: Offline, service_s: F
     table, estimates = snapshot.table, snapshot.estimates
     costs = Costs.of(estimates)
     if estimates.link is None:
-        return Decision(table.ids[table.local], costs.at(table.local, estimates), ("the link is down",), link_down=True)
+        return Decision(
+            table.ids[table.local], costs.at(table.local, estimates), ("the link is down",), gave_way="link_down"
+        )
     allowed = snapshot.allowed & estimates.served & (table.drop <= snapshot.limits.drop)
     if kind == "neurosurgeon":
         allowed &= _most_accurate(snapshot)

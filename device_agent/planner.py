@@ -6,7 +6,7 @@ numpy, and no object for an option: it is asked for every frame.
 
 from dataclasses import dataclass
 from math import exp, inf
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
@@ -25,20 +25,25 @@ CALM_S: Final = 1.5
 """A change of the cluster's load is followed within such a time, by chance: some agents sooner and some later."""
 _TIE: Final = 1e-6
 
+GaveWay = Literal["link_down", "unserved"]
+_GAVE_WAY: Final[dict[GaveWay, str]] = {"link_down": "the link is down", "unserved": "no point takes frames now"}
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The option chosen, what is expected of it, and why; ``link_down`` if the policy had to give way.
+    """The option chosen, what is expected of it, and why.
 
-    ``broken`` names the constraints that it does not keep, since none of the options keeps them all. ``is_best`` is
-    false for an option that is held though another is better. ``ahead`` is an option that would be better if the stream
-    to its point were open and its point awake, which can be seen to before one of the next frames.
+    ``gave_way`` says why the device answers alone though the policy would ask the cluster: ``link_down``, or
+    ``unserved`` while no point that it may ask takes frames. ``broken`` names the constraints that the option does not
+    keep, since none of the options keeps them all. ``is_best`` is false for an option that is held though another is
+    better. ``ahead`` is an option that would be better if the stream to its point were open and its point awake, which
+    can be seen to before one of the next frames.
     """
 
     option_id: OptionId
     prediction: Prediction
     reasons: tuple[str, ...]
-    link_down: bool = False
+    gave_way: GaveWay | None = None
     broken: tuple[str, ...] = ()
     is_best: bool = True
     ahead: OptionId | None = None
@@ -53,11 +58,11 @@ def plan(snapshot: Snapshot) -> Decision:
     table, estimates = snapshot.table, snapshot.estimates
     costs = Costs.of(estimates)
     missed = chance_missed(snapshot, costs)
-    allowed = snapshot.allowed & estimates.served if snapshot.chooses else snapshot.allowed
+    allowed = snapshot.allowed & estimates.served
     if estimates.link is None:
-        return _alone(snapshot, costs, missed, allowed)
+        return _alone(snapshot, costs, missed, "link_down")
     if not allowed.any():
-        allowed = ~table.sends
+        return _alone(snapshot, costs, missed, "unserved")
     score = _score(costs, snapshot.goal)
     over = over_budgets(snapshot, costs)
     affordable = allowed & (over <= 0)
@@ -78,15 +83,15 @@ def plan(snapshot: Snapshot) -> Decision:
     return Decision(table.ids[row], costs.at(row, estimates), reasons, broken=broken, is_best=is_best, ahead=ahead)
 
 
-def _alone(snapshot: Snapshot, costs: Costs, missed: Floats, allowed: Flags) -> Decision:
+def _alone(snapshot: Snapshot, costs: Costs, missed: Floats, why: GaveWay) -> Decision:
     table = snapshot.table
     row = table.local
-    gave_way = bool((allowed & table.sends).any())
+    gave_way = why if (snapshot.allowed & table.sends).any() else None
     return Decision(
         table.ids[row],
         costs.at(row, snapshot.estimates),
-        ("the link is down",) if gave_way else ("nothing is to be sent",),
-        link_down=gave_way,
+        (_GAVE_WAY[gave_way],) if gave_way else ("nothing is to be sent",),
+        gave_way=gave_way,
         broken=broken_by(snapshot, costs, missed, row),
     )
 
@@ -154,7 +159,7 @@ def _reasons(
     left_out = int(allowed.sum()) - count
     if left_out:
         reasons.append(f"{left_out} over a limit")
-    unserved = int((snapshot.allowed & ~snapshot.estimates.served).sum()) if snapshot.chooses else 0
+    unserved = int((snapshot.allowed & ~snapshot.estimates.served).sum())
     if unserved:
         reasons.append(f"{unserved} not served now")
     return tuple(reasons)

@@ -67,8 +67,6 @@ class Snapshot:
     table: OptionTable
     estimates: Estimates
     allowed: Flags
-    chooses: bool
-    """Whether the policy leaves out what is not served, or insists."""
     goal: Goal
     limits: Limits
     due_s: float

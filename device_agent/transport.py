@@ -18,7 +18,7 @@ from device_agent.addresses import ServerAddress
 from device_agent.cluster_view import ClusterView
 from device_agent.link_estimate import LinkEstimate
 from device_agent.stream import PointStream, Received
-from wire.errors import ClusterUnreachable, IsthmusError, LookMissing, Overloaded, WireError
+from wire.errors import ClusterUnreachable, IsthmusError, WireError
 from wire.ids import OptionId, PointName
 from wire.messages import Frame, GoAway, Hello, Reject, Result, error_from, pack
 
@@ -26,7 +26,6 @@ OPEN_TIMEOUT_S: Final = 2.0
 OUTAGE_S: Final = 1.5
 """A reply that took longer than this says that the link was away, not that it is slow."""
 _ABANDONED_KEPT: Final = 256
-REFUSED_S: Final = 0.5
 _SHORT_LIVED_S: Final = 1.0
 _IDLE_S: Final = 30.0
 """A stream that carried nothing for so long is not replaced: it would keep a point awake that nobody uses."""
@@ -390,10 +389,7 @@ class Transport:
     def _note_refusal(self, point: PointName, error: IsthmusError, retry_after_s: float = 0.0) -> None:
         if error.code == "wrong_bundle":
             self.wrong_bundle.set()
-        if isinstance(error, LookMissing):
-            return  # the stream was cut between two looks; the point itself is well
-        if retry_after_s or isinstance(error, Overloaded) or not error.retryable:
-            self.cluster.note_refusal(point, until_s=time.monotonic() + max(retry_after_s, REFUSED_S))
+        self.cluster.note_refusal(point, error, now_s=time.monotonic(), retry_after_s=retry_after_s)
 
     async def _replace(self, old: PointStream, grace_s: float) -> None:
         """Make before break: open the new stream, let the old one finish, then close it."""

@@ -17,11 +17,10 @@ from device_agent.cluster_view import ClusterView
 from device_agent.link_estimate import LinkEstimate
 from device_agent.prober import PING_EVERY_S, PROBE_EVERY_S, PROBE_TIMEOUT_S
 from device_agent.stream import TRAIN_PATH_BYTES
-from device_agent.transport import LEAST_SILENCE_S, LINK_TIMES, OPEN_TIMEOUT_S, REFUSED_S
+from device_agent.transport import LEAST_SILENCE_S, LINK_TIMES, OPEN_TIMEOUT_S
 from loadtests.light_socket import LightReply, LightStream, Waiting
-from wire.errors import LookMissing, Overloaded, error_class
 from wire.ids import DeviceId, OptionId, PointName
-from wire.messages import Frame, GoAway, Hello, Reject, Welcome, pack
+from wire.messages import Frame, GoAway, Hello, Reject, Welcome, error_from, pack
 
 KNOCK_EVERY_S: Final = 0.5
 """A point that could not be opened is not tried again sooner."""
@@ -132,11 +131,7 @@ class LightStreams:
 
     def note_refusal(self, point: PointName, reject: Reject) -> None:
         """Leave a point alone for as long as it asks, as the agent does."""
-        kind = error_class(reject.code)
-        if kind is LookMissing:
-            return
-        if reject.retry_after_s or kind is Overloaded or not reject.retryable:
-            self.cluster.note_refusal(point, until_s=time.monotonic() + max(reject.retry_after_s, REFUSED_S))
+        self.cluster.note_refusal(point, error_from(reject), now_s=time.monotonic(), retry_after_s=reject.retry_after_s)
 
     def told_to_go(self, stream: LightStream, order: GoAway) -> None:
         """Open another stream, let the old one finish, then close it."""

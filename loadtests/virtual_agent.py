@@ -124,7 +124,7 @@ class VirtualAgent:
         took_s = self._takes_s(self._tables.device_s, self._local)
         yield self._worker.work(took_s)
         self._costs.note_device(decision.option_id, took_s)
-        self._note(attempt, "device", [], "link_down" if decision.link_down else None, worked_s=took_s)
+        self._note(attempt, "device", [], decision.gave_way, worked_s=took_s)
 
     def _with_cluster(self, attempt: _Attempt) -> Steps:
         first = self._env.process(self._first_look(attempt))

@@ -13,10 +13,11 @@ from simpy.events import Event
 
 from device_agent.cluster_view import ClusterView
 from device_agent.link_estimate import LinkEstimate
-from device_agent.transport import LEAST_SILENCE_S, LINK_TIMES, OPEN_TIMEOUT_S, OUTAGE_S, REFUSED_S
+from device_agent.transport import LEAST_SILENCE_S, LINK_TIMES, OPEN_TIMEOUT_S, OUTAGE_S
 from loadtests.frame_tables import FrameTables
 from loadtests.virtual_cluster import Exchanged, VirtualCluster
 from loadtests.virtual_link import NEVER, Direction, VirtualLink
+from wire.errors import Overloaded
 from wire.ids import PointName
 
 OPENING_BYTES: Final = ((60, 60), (400, 200), (200, 400))
@@ -184,7 +185,7 @@ class VirtualTransport:
         if exchanged.refusal is None:
             sent.reply.succeed(VirtualReply(sent.size_bytes, reply_bytes))
             return
-        self.cluster.note_refusal(self._points[sent.row], until_s=now_s + REFUSED_S)
+        self.cluster.note_refusal(self._points[sent.row], Overloaded(exchanged.refusal), now_s=now_s)
         sent.reply.succeed(VirtualReply(sent.size_bytes, fallback=f"refused:{exchanged.refusal}"))
 
     def _expire(self, sent: _Sent, until_s: float) -> Steps:

@@ -46,7 +46,6 @@ def snapshot(policy: str = "auto", **changes) -> Snapshot:
         "table": TABLE,
         "estimates": replace(ESTIMATES, **estimates),
         "allowed": TABLE.allowed_by(parsed),
-        "chooses": parsed.chooses,
         "goal": LATENCY,
         "limits": Limits(),
         "due_s": 5.0,

@@ -188,4 +188,4 @@ def test_a_paper_decides_from_the_cluster_without_queue_and_only_deepcod_from_th
 def test_a_paper_keeps_the_bound_on_the_drop_and_falls_back_to_the_device(policy: str) -> None:
     assert chosen(decider_of(policy, constraints=Constraints(most_drop=0.05))) == "mid/fine"
     decision = decider_of(policy).decide(due_s=1.0, now_s=1.0, link_up=False, opened=OPENED)
-    assert (decision.option_id, decision.link_down) == (WHOLE.id, True)
+    assert (decision.option_id, decision.gave_way) == (WHOLE.id, "link_down")

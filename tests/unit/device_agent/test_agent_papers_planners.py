@@ -44,7 +44,7 @@ OFFLINE = Offline(device_s=PROFILE_S, moved_bytes=ESTIMATES.moved_bytes)
 
 def snapshot(*, drop: float = 1.0, **changes) -> Snapshot:
     return Snapshot(
-        table=TABLE, estimates=replace(ESTIMATES, **changes), allowed=np.ones(5, bool), chooses=True, goal=LATENCY,
+        table=TABLE, estimates=replace(ESTIMATES, **changes), allowed=np.ones(5, bool), goal=LATENCY,
         limits=Limits(drop=drop), due_s=0.0, now_s=0.0,
     )  # fmt: skip
 
@@ -121,7 +121,7 @@ def test_neurosurgeon_takes_the_link_to_be_as_the_last_transfer_was() -> None:
 def test_while_the_link_is_down_the_device_answers(kind: PolicyKind) -> None:
     decision = plan_as(kind, snapshot(link=None), OFFLINE, SERVICE_S)
     assert decision.option_id == TABLE.ids[OUTPUT]
-    assert decision.link_down
+    assert decision.gave_way == "link_down"
 
 
 @pytest.mark.parametrize("kind", PAPERS)

@@ -1,3 +1,5 @@
+from math import inf
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,8 +26,17 @@ def test_a_device_that_cannot_make_the_deadline_begins_soon_after_the_cluster_wa
     waits = patience(**common, predicted_s=0.08)
     assert waits.alone_from_s == pytest.approx(5.1 + 1.25 * 0.08 + 0.005)
     assert waits.until_s == pytest.approx(5.3)
-    given_up = patience(**common, predicted_s=20.0)
-    assert given_up.alone_from_s == given_up.until_s == pytest.approx(15.1)
+
+
+def test_a_device_that_is_late_but_sooner_than_the_cluster_begins_at_once_and_waits_no_longer_than_it_takes() -> None:
+    waits = patience(due_s=5.0, begun_s=5.1, deadline_s=0.3, local_s=0.4, device_s=0.02, predicted_s=20.0)
+    assert waits.alone_from_s == pytest.approx(5.12)
+    assert waits.until_s == pytest.approx(5.12 + LOCAL_MARGIN * 0.4 + LOCAL_MARGIN_S)
+
+
+def test_a_device_that_cannot_answer_alone_waits_for_the_cluster_but_not_for_ever() -> None:
+    waits = patience(due_s=5.0, begun_s=5.1, deadline_s=0.3, local_s=inf, device_s=0.02, predicted_s=20.0)
+    assert waits.alone_from_s == waits.until_s == pytest.approx(15.1)
 
 
 def test_a_device_whose_head_is_not_done_in_time_for_its_own_answer_waits_for_the_cluster_first() -> None:
@@ -35,7 +46,7 @@ def test_a_device_whose_head_is_not_done_in_time_for_its_own_answer_waits_for_th
 
 
 def test_where_no_deadline_can_be_kept_the_cluster_has_twice_the_predicted_time() -> None:
-    late = patience(due_s=5.0, begun_s=8.0, deadline_s=0.3, local_s=0.1, device_s=0.02, predicted_s=0.2)
+    late = patience(due_s=5.0, begun_s=8.0, deadline_s=0.3, local_s=0.2, device_s=0.02, predicted_s=0.2)
     assert late.alone_from_s == pytest.approx(8.255)
     assert late.until_s == pytest.approx(8.42)
     slow = patience(due_s=5.0, begun_s=5.0, deadline_s=0.3, local_s=0.4, device_s=0.02, predicted_s=0.35)

@@ -62,14 +62,21 @@ def test_each_policy_leaves_what_it_says() -> None:
     assert chosen("cluster-only") == INPUT
     assert chosen("fixed:blocks.2") == EARLY_SMALL
     assert chosen("fixed:blocks.2/r1") == EARLY
-    assert chosen("fixed:blocks.2", served=np.zeros(4, bool)) == EARLY_SMALL
 
 
 def test_while_the_link_is_down_the_device_answers_and_says_whether_a_plan_gave_way() -> None:
     down = decided(link=None)
     assert TABLE.ids.index(down.option_id) == OUTPUT
-    assert down.link_down
-    assert not plan(snapshot("device-only", link=None)).link_down
+    assert down.gave_way == "link_down"
+    assert plan(snapshot("device-only", link=None)).gave_way is None
+
+
+def test_where_the_only_point_of_a_policy_takes_no_frames_the_device_answers_and_says_so() -> None:
+    refused = decided("fixed:blocks.2", served=np.array([True, False, False, True]))
+    assert TABLE.ids.index(refused.option_id) == OUTPUT
+    assert refused.gave_way == "unserved"
+    assert refused.reasons == ("no point takes frames now",)
+    assert decided(served=np.array([False, False, False, True])).gave_way is None
 
 
 def test_objectives_weigh_latency_energy_and_bytes() -> None:
@@ -165,7 +172,7 @@ def test_the_choice_costs_what_the_optimum_of_the_integer_program_costs(
     )  # fmt: skip
     decision = plan(
         Snapshot(
-            table=table, estimates=estimates, allowed=np.ones(count, bool), chooses=True, goal=LATENCY,
+            table=table, estimates=estimates, allowed=np.ones(count, bool), goal=LATENCY,
             limits=Limits(drop=most_drop), due_s=0.0, now_s=0.0,
         )
     )  # fmt: skip
