@@ -1,11 +1,12 @@
-"""Measures what every option costs on every frame of a clip: the real agent, with each option, on a straight link.
+"""Measures what every option costs on every frame of a clip: the real agent, with each option, on a fast link.
 
 Owns which options are worth measuring, and what is made of an agent's lines. The cluster runs already, in a process of
 its own, and the bundle is in the agent's cache.
 """
 
+import asyncio
+import json
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -13,8 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loadtests.adapt_scenario import AdaptScenario, fixed_policy
-from loadtests.child import Child, Event
+from loadtests.agent_process import agent_process
+from loadtests.child import Event
 from loadtests.frame_tables import FrameTables
+from loadtests.link_script import LinkState
+from loadtests.precise_loop import run_precisely
+from loadtests.relay import Relay
 from loadtests.relay_connection import Address
 from wire.bitstream import MAX_LOOKS
 from wire.errors import ClusterUnreachable
@@ -26,6 +31,8 @@ AT_ONCE: Final = 7
 """As many agents as a comparison runs at once: what an option costs is told under the load that it will meet."""
 SKIPPED: Final = 4
 """An agent's first frames load a graph and open a socket."""
+FAST_MBPS: Final = 1000.0
+"""Of the emulated link: what it takes beside its delay is what the emulator itself takes, in a comparison as here."""
 _DEADLINE_MS: Final = "10000"
 """No frame shall be answered by the device because it is late."""
 
@@ -46,18 +53,13 @@ def measure_tables(
     for begin in range(0, len(options), AT_ONCE):
         together = options[begin : begin + AT_ONCE]
         on_progress(", ".join(map(option_name, together)), begin, len(options))
-        with ExitStack() as stack:
-            agents = [
-                stack.enter_context(_agent(scenario, cluster, option, frames, folder / f"sweep-{number}.log"))
-                for number, option in enumerate(together)
-            ]
-            said = [[event for event in agent.events() if event.get("event") == "frame"] for agent in agents]
+        said = run_precisely(_answers_together(scenario, cluster, together, frames, folder))
         events += [
             _checked(option, of_option[SKIPPED:], frames, folder)
             for option, of_option in zip(together, said, strict=True)
         ]
     on_progress("", len(options), len(options))
-    return tables_of(options, events, device=_device(events[0][0]))
+    return tables_of(options, events, device=_device(events[0][0]), delay_s=scenario.delay_s)
 
 
 def taking_part(options: Sequence[Option], most_drop: float) -> tuple[Option, ...]:
@@ -72,9 +74,12 @@ def taking_part(options: Sequence[Option], most_drop: float) -> tuple[Option, ..
     return tuple(option for option in options if option in ends or option in kept)
 
 
-def tables_of(options: Sequence[Option], events: Sequence[Sequence[Event]], *, device: str) -> FrameTables:
+def tables_of(
+    options: Sequence[Option], events: Sequence[Sequence[Event]], *, device: str, delay_s: float
+) -> FrameTables:
     """Make the tables of an agent's lines: ``events[i]`` of the option i, one a frame, all of the same frames.
 
+    ``delay_s`` is the link's, one way; it is no part of what an option costs.
     The frame of number n has the column n modulo their count, as it will when the clip goes round.
     """
     count, frames = len(options), len(events[0])
@@ -94,7 +99,7 @@ def tables_of(options: Sequence[Option], events: Sequence[Sequence[Event]], *, d
         device_s[row], refine_s[row] = _split(work_s, np.array([event["looks"] for event in of_option]))
         cluster_s[row] = np.median([_parts_s(event, "cluster") / event["looks"] for event in of_option])
         replies_bytes += [(event["moved_bytes"] - event["bytes"]) / event["looks"] for event in of_option]
-        overheads_s += [_beside_s(event) / event["looks"] for event in of_option]
+        overheads_s += [_beside_s(event) / event["looks"] - 2 * delay_s for event in of_option]
     return FrameTables(
         options=tuple(options),
         device_s=device_s,
@@ -136,7 +141,7 @@ def _split(work_s: NDArray[np.float64], looks: NDArray[np.intp]) -> tuple[float,
 
 
 def _beside_s(event: Event) -> float:
-    """Give what an exchange takes beside device and cluster; on a straight link, with the sockets and the front."""
+    """Give what a frame's exchanges take beside device and cluster: the link, the sockets and the front."""
     return event["latency_ms"] / 1e3 - _parts_s(event, "wait", "device", "code", "cluster")
 
 
@@ -144,12 +149,29 @@ def _parts_s(event: Event, *names: str) -> float:
     return sum(event["parts_ms"][name] for name in names) / 1e3
 
 
-def _agent(scenario: AdaptScenario, cluster: Address, option: Option, frames: int, log: Path) -> Child:
-    command = scenario.command(
-        "--frames", str(SKIPPED + frames), "--deadline-ms", _DEADLINE_MS,
-        name="sweep", address=cluster, policy=fixed_policy(option_name(option)),
-    )  # fmt: skip
-    return Child(command, log=log)
+async def _answers_together(
+    scenario: AdaptScenario, cluster: Address, options: Sequence[Option], frames: int, folder: Path
+) -> list[list[Event]]:
+    logs = [folder / f"sweep-{number}.log" for number in range(len(options))]
+    async with asyncio.TaskGroup() as tasks:
+        agents = [
+            tasks.create_task(_answers(scenario, cluster, option, frames, log))
+            for option, log in zip(options, logs, strict=True)
+        ]
+    return [agent.result() for agent in agents]
+
+
+async def _answers(scenario: AdaptScenario, cluster: Address, option: Option, frames: int, log: Path) -> list[Event]:
+    """Run an agent behind a link of its own, as in a comparison, until it has answered all frames or ends."""
+    async with Relay(cluster, state=LinkState(FAST_MBPS, scenario.delay_s)) as relay:
+        command = scenario.command(
+            "--frames", str(SKIPPED + frames), "--deadline-ms", _DEADLINE_MS,
+            name="sweep", address=relay.address, policy=fixed_policy(option_name(option)),
+        )  # fmt: skip
+        async with agent_process(command, log=log) as process:
+            assert process.stdout is not None
+            events = [json.loads(line) async for line in process.stdout]
+    return [event for event in events if event["event"] == "frame"]
 
 
 def _checked(option: Option, said: list[Event], frames: int, folder: Path) -> list[Event]:

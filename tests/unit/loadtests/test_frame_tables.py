@@ -99,6 +99,7 @@ def swept():
         [option(1), option(2, "output", "whole", coder="none")],
         [cut, [event(5, device=100), event(6, device=102)]],
         device="made",
+        delay_s=0.001,
     )
 
 
@@ -118,7 +119,7 @@ def test_the_sweep_counts_by_the_exchange_what_an_exchange_takes():
     tables = swept()
     assert tables.cluster_s.tolist() == pytest.approx([0.011, 0.0])
     assert tables.reply_bytes == pytest.approx(300)
-    assert tables.overhead_s == pytest.approx((0.0035 + 0.00375) / 2)
+    assert tables.overhead_s == pytest.approx((0.0035 + 0.00375) / 2 - 0.002)
 
 
 def test_the_tables_of_the_sweep_can_be_kept(tmp_path):
@@ -129,7 +130,9 @@ def test_the_tables_of_the_sweep_can_be_kept(tmp_path):
 def test_an_option_whose_frames_all_look_twice_has_its_second_look_in_the_first():
     events = [event(n, device=40, code=10, cluster=20, look_bytes=[500, 900], moved_bytes=2000) for n in range(2)]
     alone = [event(n, device=100) for n in range(2)]
-    tables = tables_of([option(1), option(2, "output", "whole", coder="none")], [events, alone], device="made")
+    tables = tables_of(
+        [option(1), option(2, "output", "whole", coder="none")], [events, alone], device="made", delay_s=0.0
+    )
     assert (tables.device_s[0], tables.refine_s[0]) == (pytest.approx(0.05), 0.0)
 
 
