@@ -7,7 +7,7 @@ the file. Owns the records, their defaults and their reading. Imports no Ray.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self, TypeVar
+from typing import Annotated, Any, Final, Self, TypeVar
 
 import yaml  # type: ignore[import-untyped]  # it ships no stubs
 
@@ -15,6 +15,7 @@ from serve_apps.observe_config import ObserveConfig
 from serve_apps.peer_limits import PeerLimits
 from serve_apps.point_config import PointConfig
 from serve_apps.security_config import SecurityConfig
+from serve_apps.tail_config import TailConfig
 from wire.errors import SettingError, WireError
 from wire.records import Length, Range, from_plain, to_plain
 
@@ -25,9 +26,6 @@ TOLD_LATER: Final = "told later"
 PathText = Annotated[str, Length(4096, least=1)]
 Group = TypeVar("Group")
 
-TailChoice = Literal["auto", "triton", "onnxruntime", "noop", "triton-noop"]
-"""The kinds of tail, or ``auto``: Triton where there is one, ONNX Runtime inside the replicas elsewhere."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listen:
@@ -35,17 +33,6 @@ class Listen:
 
     host: Annotated[str, Length(253)] = "127.0.0.1"
     port: Annotated[int, Range(1, 65535)] = 8765
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TailConfig:
-    """What runs the tails, and how."""
-
-    kind: TailChoice = "auto"
-    max_batch: Annotated[int, Range(1, 1024)] = 16
-    """Frames that one Triton call may carry."""
-    streams: Annotated[int, Range(1, 100_000)] = 1000
-    """Agents that one replica may hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +114,7 @@ def load_config(path: Path) -> ClusterConfig:
         also=tuple(str(folder / older) for older in config.also),
         security=config.security.beside(folder),
         observe=config.observe.beside(folder),
+        tail=config.tail.beside(folder),
     )
 
 
@@ -170,8 +158,8 @@ def without_bundles(config: ClusterConfig) -> dict[str, Any]:
     """Turn into what replicas are made with: they are told of bundles while they run, and start anew for all else."""
     # Every node reads the paths, from wherever its processes run.
     here = Path.cwd()
-    security, observe = config.security.beside(here), config.observe.beside(here)
-    return config_to_plain(replace(config, bundle=TOLD_LATER, also=(), security=security, observe=observe))
+    security, observe, tail = config.security.beside(here), config.observe.beside(here), config.tail.beside(here)
+    return config_to_plain(replace(config, bundle=TOLD_LATER, also=(), security=security, observe=observe, tail=tail))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Owns what Serve calls of it. One of the few files that import Ray; everything be
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,7 @@ from starlette.types import ASGIApp
 
 from cluster.triton.client import ModelTotals
 from cluster.triton.repository import Backend, ModelSpec
+from cluster.triton.tuning import Tuning
 from serve_apps.app_names import BUNDLES, CONTROL_APP
 from serve_apps.backends import NoopBackend, OnnxBackend, TailBackend, TritonBackend
 from serve_apps.cluster_config import ClusterConfig, config_from_plain
@@ -173,18 +175,30 @@ class TailReplica:
         return self._control
 
     def _make_tail(self, bundle: Bundle) -> Tail:
-        def make_backend(graph: str, form: TensorForm) -> TailBackend:
-            return self._backend(bundle, graph, form)
+        tail, tunings = self._config.tail, self._tunings(bundle)
 
-        point, max_batch = self._tails.point, self._config.tail.max_batch
-        return Tail(bundle, point, make_backend, replica_id=self._replica, max_batch=max_batch)
+        def make_backend(graph: str, form: TensorForm) -> TailBackend:
+            return self._backend(bundle, graph, form, tunings.get(graph, Tuning(tail.max_batch)))
+
+        return Tail(
+            bundle, self._tails.point, make_backend,
+            replica_id=self._replica, max_batch=tail.max_batch, tunings=tunings,
+        )  # fmt: skip
+
+    def _tunings(self, bundle: Bundle) -> Mapping[str, Tuning]:
+        try:
+            return self._config.tail.tunings(bundle)
+        except SettingError as error:
+            # A profile is of one bundle, and after an update another one is served, with default batches.
+            log.warning("profile.unused: %s", error)
+            return {}
 
     async def _triton_totals(self) -> ModelTotals:
         assert self._link is not None
         return await self._link.client.totals(self._models)
 
-    def _backend(self, bundle: Bundle, graph: str, form: TensorForm) -> TailBackend:
-        kind, max_batch = self._config.tail.kind, self._config.tail.max_batch
+    def _backend(self, bundle: Bundle, graph: str, form: TensorForm, tuning: Tuning) -> TailBackend:
+        kind = self._config.tail.kind
         path, classes = bundle.path(graph), len(bundle.labels())
         if kind == "noop":
             return NoopBackend(classes)
@@ -196,11 +210,13 @@ class TailReplica:
         # A graph goes by the first option that has it: a path is no name for a model.
         first = min(option.id for option in bundle.manifest.options if option.cluster_graph == graph)
         spec = ModelSpec(
-            name=f"{bundle.digest[:12]}-{first}-{backend}-{max_batch}",
+            name=f"{bundle.digest[:12]}-{first}-{backend}-{tuning.max_batch}x{tuning.instances}",
             graph=path,
             form=form,
             classes=classes,
-            max_batch=max_batch,
+            max_batch=tuning.max_batch,
+            instances=tuning.instances,
+            preferred_batches=tuning.preferred,
             backend=backend,
             entry=next(entry for entry in bundle.manifest.files if entry.path == graph),
         )

@@ -49,7 +49,8 @@ class LocalCluster:
         Raises:
             BundleError: the bundle is no whole bundle.
             PortInUse: the port is taken; the error says by whom.
-            SettingError: the address is not loopback, and no tokens or no TLS keep strangers out.
+            SettingError: the address is not loopback, and no tokens or no TLS keep strangers out; or the profile is of
+                another bundle.
         """
         listen, security = config.listen, config.security.beside(Path.cwd())  # replicas run elsewhere
         config = replace(config, security=security)
@@ -58,6 +59,7 @@ class LocalCluster:
         self._config, self._on_stage = config, on_stage
         Bundle.open(Path(config.bundle), "device")
         self._bundle = Bundle.open(Path(config.bundle), "cluster")
+        config.tail.tunings(self._bundle)
         check_port(listen.host, listen.port)
         self._address = (listen.host, listen.port)
         # Serve itself never listens beyond loopback: our front does.

@@ -33,6 +33,8 @@ Tail = Literal["auto", "triton", "onnxruntime", "noop", "triton-noop"]
               help="Where tails run: auto (the default) is Triton if it is there; noop is the path.")  # fmt: skip
 @click.option("--max-batch", type=click.IntRange(1, 1024),
               help="Frames that one Triton call may carry.  [default: 16]")  # fmt: skip
+@click.option("--profile", type=click.Path(path_type=Path, dir_okay=False),
+              help="Run each graph in the batches that are best by a file of `isthmus profile cluster`.")  # fmt: skip
 @click.option("--log", type=click.Choice(["text", "json"]), help="The form of the replicas' logs.  [default: text]")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[default: warning]")
 @click.option("--trace", metavar="FILE|URL",
@@ -50,6 +52,7 @@ def command(
     clear: bool | None,
     tail: Tail | None,
     max_batch: int | None,
+    profile: Path | None,
     log: str | None,
     log_level: str | None,
     trace: str | None,
@@ -63,6 +66,7 @@ def command(
         listen_port=port,
         tail_kind=tail,
         tail_max_batch=max_batch,
+        tail_profile=_text(profile),
         security_tokens=_text(tokens),
         security_tls_cert=_text(tls_cert),
         security_tls_key=_text(tls_key),

@@ -26,6 +26,11 @@ class Tuning:
     instances: int = 1
     preferred: tuple[int, ...] = ()
 
+    def within(self, max_batch: int) -> "Tuning":
+        """Give the same with no batch larger than so many frames."""
+        preferred = tuple(size for size in self.preferred if size <= max_batch)
+        return Tuning(min(self.max_batch, max_batch), self.instances, preferred)
+
 
 def tune(times: Sequence[GraphSeconds], *, cores: int, threads: int) -> Tuning:
     """Choose for one graph, by what batches of several sizes take on ``threads`` of a machine's ``cores``.
