@@ -16,7 +16,7 @@ FRESH_S: Final = 3.0
 """For so long a queue is taken to be as it was published, and then to empty by half in each ``HALF_LIFE_S``."""
 HALF_LIFE_S: Final = 2.0
 REFUSED_S: Final = 0.5
-"""For at least so long a point that refuses is not asked again."""
+"""For so long a point is not asked again that refuses and does not say when to try."""
 NOT_SERVED: Final = frozenset({"starting", "cold"})
 """States in which a point answers no frame within any deadline."""
 
@@ -45,7 +45,7 @@ class ClusterView:
         """
         of_one_frame = error.retryable or isinstance(error, LookMissing | DeadlineExceeded)
         if retry_after_s or isinstance(error, Overloaded) or not of_one_frame:
-            until_s = now_s + max(retry_after_s, REFUSED_S)
+            until_s = now_s + (retry_after_s or REFUSED_S)
             self._refused_until_s[point] = max(until_s, self._refused_until_s.get(point, 0.0))
 
     def forget_refusals(self) -> None:

@@ -67,7 +67,7 @@ def test_a_refusal_lasts_until_its_time_or_until_it_is_forgotten() -> None:
 @pytest.mark.parametrize(
     ("error", "retry_after_s", "rests_s"),
     [
-        (Overloaded(""), 0.0, 0.5), (Overloaded(""), 0.1, 0.5), (Overloaded(""), 2.0, 2.0),
+        (Overloaded(""), 0.0, 0.5), (Overloaded(""), 0.1, 0.1), (Overloaded(""), 2.0, 2.0),
         (DeadlineExceeded(""), 0.0, 0.0), (DeadlineExceeded(""), 1.0, 1.0), (LookMissing(""), 0.0, 0.0),
         (TailFailed(""), 0.0, 0.0), (UnknownOption(""), 0.0, 0.5),
     ],
