@@ -4,12 +4,12 @@ Owns what is done to files, and undoes it.
 """
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from cluster.cli.fault_cluster import FaultCluster
-from cluster.cli.fault_kinds import LIMIT_S, Kill
+from cluster.cli.fault_kinds import LIMIT_S, Kill, Unaided, Watched
 from cluster.cli.fault_processes import Lookout
 from loadtests.fault_run import Mark
 from wire.bundle import Bundle
@@ -21,7 +21,7 @@ CHUNK_BYTES: Final = 2**20
 
 
 @dataclass(slots=True)
-class ModelFile:
+class ModelFile(Watched):
     """A byte of a graph changes on the cluster's disk, and a replica has to be started while it is so.
 
     The graph is another point's than the replica's: that point runs on with what it has loaded.
@@ -34,10 +34,6 @@ class ModelFile:
     title: str = "a byte of a graph flips on disk, and a replica of another point dies; mended after 12 s"
     hold_s: float = 12.0
     limit_s: float = LIMIT_S
-    _lookout: Lookout | None = field(default=None, init=False)
-
-    async def prepare(self) -> None:
-        """Need nothing."""
 
     async def strike(self, mark: Mark) -> None:
         """Flip the byte and kill the replica."""
@@ -50,12 +46,6 @@ class ModelFile:
         """Flip the byte back."""
         self._flip()
 
-    def detected_s(self) -> float | None:
-        """Say when Serve's log first had a replica's refusal."""
-        assert self._lookout is not None, "it struck"
-        self._lookout.stop()
-        return self._lookout.seen_s
-
     def _flip(self) -> None:
         bundle = Bundle.open(self.cluster.bundle, "device")
         option = next(option for option in bundle.options_at(PointName(self.other)) if option.cluster_graph)
@@ -64,7 +54,7 @@ class ModelFile:
 
 
 @dataclass(slots=True)
-class DiskFull:
+class DiskFull(Unaided):
     """The disk on which Ray, HAProxy and Triton write has no room for a while; perhaps a process dies meanwhile."""
 
     disk: Path
@@ -73,9 +63,6 @@ class DiskFull:
     title: str = "the disk of Ray, HAProxy and Triton is full for 10 s"
     hold_s: float = 10.0
     limit_s: float = LIMIT_S
-
-    async def prepare(self) -> None:
-        """Need nothing."""
 
     async def strike(self, mark: Mark) -> None:
         """Fill it to the last byte."""

@@ -27,7 +27,35 @@ MOVE_TIMEOUT_S: Final = 90.0
 
 
 @dataclass(slots=True)
-class Kill:
+class Unaided:
+    """What is common to faults that need nothing before them, and that the cluster mends by itself."""
+
+    async def prepare(self) -> None:
+        """Need nothing."""
+
+    async def mend(self) -> None:
+        """Leave it to the cluster."""
+
+    def detected_s(self) -> float | None:
+        """Have nobody who needs to notice."""
+        return None
+
+
+@dataclass(slots=True)
+class Watched(Unaided):
+    """The same where somebody is to notice, for whom ``strike`` sets a lookout."""
+
+    _lookout: Lookout | None = field(default=None, init=False)
+
+    def detected_s(self) -> float | None:
+        """Say when it was noticed."""
+        assert self._lookout is not None, "it struck"
+        self._lookout.stop()
+        return self._lookout.seen_s
+
+
+@dataclass(slots=True)
+class Kill(Watched):
     """A process of the cluster gets a signal; Serve, Ray or our own watch puts another in its place."""
 
     name: str
@@ -40,10 +68,6 @@ class Kill:
     """What the log of Serve's controller says when it knows; None takes it to know when there is another process."""
     hold_s: float = 0.0
     limit_s: float = LIMIT_S
-    _lookout: Lookout | None = field(default=None, init=False)
-
-    async def prepare(self) -> None:
-        """Need nothing."""
 
     async def strike(self, mark: Mark) -> None:
         """Send the signal, and look out for who notices."""
@@ -56,18 +80,9 @@ class Kill:
         mark(self.name)
         processes.strike(self.kind, self.number, having=self.having)
 
-    async def mend(self) -> None:
-        """Leave it to the cluster."""
-
-    def detected_s(self) -> float | None:
-        """Say when it was noticed."""
-        assert self._lookout is not None, "it struck"
-        self._lookout.stop()
-        return self._lookout.seen_s
-
 
 @dataclass(slots=True)
-class AgentKilled:
+class AgentKilled(Unaided):
     """A device loses its power, and comes back."""
 
     fleet: Fleet
@@ -76,9 +91,6 @@ class AgentKilled:
     title: str = "an agent is killed, and started again after 3 s"
     hold_s: float = 3.0
     limit_s: float = LIMIT_S
-
-    async def prepare(self) -> None:
-        """Need nothing."""
 
     async def strike(self, mark: Mark) -> None:
         """Kill it."""
@@ -89,13 +101,9 @@ class AgentKilled:
         """Start it again."""
         self.fleet.revive(self.agent)
 
-    def detected_s(self) -> float | None:
-        """Have nobody who needs to."""
-        return None
-
 
 @dataclass(slots=True)
-class LinkDown:
+class LinkDown(Unaided):
     """The link that all agents share carries nothing for a while."""
 
     fleet: Fleet
@@ -104,9 +112,6 @@ class LinkDown:
     hold_s: float = 6.0
     limit_s: float = LIMIT_S
     _struck_s: float = field(default=0.0, init=False)
-
-    async def prepare(self) -> None:
-        """Need nothing."""
 
     async def strike(self, mark: Mark) -> None:
         """Take it down."""
@@ -124,7 +129,7 @@ class LinkDown:
 
 
 @dataclass(slots=True)
-class NodeKilled:
+class NodeKilled(Watched):
     """A worker node on which a tail replica lives is gone at once."""
 
     cluster: FaultCluster
@@ -133,7 +138,6 @@ class NodeKilled:
     hold_s: float = 0.0
     limit_s: float = LIMIT_S
     _node: SecondNode | None = field(default=None, init=False)
-    _lookout: Lookout | None = field(default=None, init=False)
 
     async def prepare(self) -> None:
         """Start the node, and have Serve put a replica there.
@@ -170,19 +174,13 @@ class NodeKilled:
         mark(self.name)
         self._node.kill()
 
-    async def mend(self) -> None:
-        """Leave it to the cluster."""
-
-    def detected_s(self) -> float | None:
-        """Say when Serve noticed that the replica is gone."""
-        assert self._lookout is not None, "it struck"
-        self._lookout.stop()
-        return self._lookout.seen_s
-
 
 @dataclass(slots=True)
-class AtRandom:
-    """Faults that strike one after the other, whether the ones before are mended or not."""
+class AtRandom(Unaided):
+    """Faults that strike one after the other, whether the ones before are mended or not.
+
+    Nobody is said to have noticed them, since they overlap.
+    """
 
     faults: list[Fault]
     count: int
@@ -196,9 +194,6 @@ class AtRandom:
     def title(self) -> str:
         """Say how many."""
         return f"{self.count} faults at random, {self.pause_s[0]:g} to {self.pause_s[1]:g} s apart"
-
-    async def prepare(self) -> None:
-        """Need nothing."""
 
     async def strike(self, mark: Mark) -> None:
         """Draw, strike, pause; what only we can mend is mended before the next."""
@@ -214,10 +209,3 @@ class AtRandom:
                 await fault.mend()
             if number + 1 < self.count:
                 await asyncio.sleep(chance.uniform(*self.pause_s))
-
-    async def mend(self) -> None:
-        """Leave it to the cluster."""
-
-    def detected_s(self) -> float | None:
-        """Tell nothing: they overlap."""
-        return None
