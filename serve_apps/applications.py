@@ -5,6 +5,7 @@ same by ``point_application`` and ``control_application``. One of the few files 
 """
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from serve_apps.deployments import TailReplica
 from serve_apps.health import PERIOD_S, TIMEOUT_S
 from serve_apps.point_config import PointConfig
 from wire.bundle import Bundle
-from wire.errors import TailFailed
+from wire.errors import SettingError, TailFailed
 from wire.ids import PointName
 from wire.records import to_plain
 
@@ -76,8 +77,20 @@ def deploy(config: ClusterConfig) -> None:
             serve.delete(name)
 
 
-def serve_document(config: ClusterConfig) -> dict[str, Any]:
-    """Write a configuration as Ray Serve's own file, checked by Ray's schema; raises BundleError as ``deploy`` does."""
+def serve_document(config: ClusterConfig, *, bundles_at: Sequence[Path] = ()) -> dict[str, Any]:
+    """Write a configuration as Ray Serve's own file, checked by Ray's schema.
+
+    ``bundles_at`` is where the bundles lie here, if the nodes see them elsewhere.
+
+    Raises:
+        BundleError: a bundle is not whole.
+        SettingError: it would let strangers in, or speak TLS, which Serve's own file has no place for.
+    """
+    config.security.check(config.listen.host)
+    if config.security.tls is not None:
+        raise SettingError(
+            "Serve's own file has no TLS", mend="end it before the cluster, and set security.clear instead"
+        )
     plain, told = without_bundles(config), _bundles(config)
     applications = [
         {
@@ -88,7 +101,7 @@ def serve_document(config: ClusterConfig) -> dict[str, Any]:
             "deployments": [{"name": "control", "user_config": told}],
         }
     ]
-    for point in config_points(config):
+    for point in config_points(config, bundles_at):
         applications.append(
             {
                 "name": app_name(point),
@@ -108,9 +121,10 @@ def serve_document(config: ClusterConfig) -> dict[str, Any]:
     return document
 
 
-def config_points(config: ClusterConfig) -> list[PointName]:
+def config_points(config: ClusterConfig, bundles_at: Sequence[Path] = ()) -> list[PointName]:
     """Give the points that a configuration's bundles have, or those of them that it names."""
-    return served_points([Bundle.open(folder, "cluster") for folder in config.folders], config.only)
+    folders = bundles_at or config.folders
+    return served_points([Bundle.open(folder, "cluster") for folder in folders], config.only)
 
 
 def _point(config: ClusterConfig, point: str) -> Application:
