@@ -27,8 +27,9 @@ from wire.manifest import Option
 
 FRAMES: Final = 50
 """Once round the clip that is the default, at 5 frames a second."""
-AT_ONCE: Final = 7
-"""As many agents as a comparison runs at once: what an option costs is told under the load that it will meet."""
+AT_ONCE: Final = 3
+"""What an option costs is told under the load that it will meet: of the seven agents of a comparison some three ask the
+cluster at a time."""
 SKIPPED: Final = 4
 """An agent's first frames load a graph and open a socket."""
 FAST_MBPS: Final = 1000.0

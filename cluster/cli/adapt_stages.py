@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from cluster.cli.screen import notes
 
 _AGENT_START_S: Final = 6.0
-_SWEEP_S: Final = 100.0
+_SWEEP_S: Final = 200.0
 _VIRTUAL_S_PER_TRACE: Final = 1.0
 _FULL_S_PER_TRACE: Final = 12.0
 

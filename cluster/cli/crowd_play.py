@@ -32,7 +32,7 @@ SWEEP_FPS: Final = 5.0
 _FRAME_S: Final = 2e-4
 """What one frame takes in virtual time, on this machine's clock."""
 _CLUSTER_S: Final = 50.0
-_SWEEP_S: Final = 100.0
+_SWEEP_S: Final = 200.0
 _AGENT_START_S: Final = 1.0
 
 
