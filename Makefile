@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
 
-.PHONY: demo test check lint types contracts clean weights rivals
+.PHONY: demo test check lint types contracts k8s k8s-serve-config clean weights rivals
 
 demo: $(VENV)/ready
 	$(BIN)/isthmus demo
@@ -12,7 +12,7 @@ demo: $(VENV)/ready
 test: $(VENV)/ready
 	$(BIN)/pytest
 
-check: lint types contracts test
+check: lint types contracts k8s test
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
@@ -23,6 +23,19 @@ types: $(VENV)/ready
 
 contracts: $(VENV)/ready
 	$(BIN)/lint-imports
+
+# Renders every overlay with kubectl and checks every object; no cluster is asked.
+k8s: $(VENV)/ready
+	$(BIN)/isthmus manifests check
+
+# Makes each overlay's patch of its cluster.yaml anew; a test says when that is due.
+BUNDLE := bundles/efficientnet-lite0
+k8s-serve-config: $(BUNDLE)
+	for overlay in k8s/overlays/*; do $(BIN)/isthmus serve-config $$overlay/cluster.yaml --bundle-at $(BUNDLE) \
+		--patch isthmus --out $$overlay/serve-config.yaml || exit 1; done
+
+$(BUNDLE): $(VENV)/ready
+	$(BIN)/isthmus bundle build
 
 # Trains and measures every codec that ships: an hour on two cores; after a stop it goes on where it was.
 TRAIN = $(BIN)/isthmus train --data $(DATA)/caltech-101

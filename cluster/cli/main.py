@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "plan": ("cluster.cli.plan", "Plan cuts and schedules as the papers do."),
     "up": ("cluster.cli.up", "Start a cluster on this machine and serve a bundle."),
     "serve-config": ("cluster.cli.serve_config", "Write the file that Ray Serve deploys."),
+    "manifests": ("cluster.cli.manifests", "Check the Kubernetes manifests."),
     "update": ("cluster.cli.update", "Give a running cluster a new bundle without losing a frame."),
     "token": ("cluster.cli.token", "Make, list and revoke the tokens of devices and operators."),
     "top": ("cluster.cli.top", "Watch points, replicas, agents and their cuts."),
