@@ -87,7 +87,7 @@ class Answerer:
         waits = patience(
             due_s=due.due_s,
             begun_s=begun_s,
-            deadline_s=self._decider.rules.constraints.deadline_s,
+            deadline_s=self._decider.rules.waits_s,
             local_s=self._decider.local_s() * (1 if self._loaded.head.local_is_warm else _COLD),
             device_s=prediction.device_s,
             predicted_s=prediction.total_s,

@@ -58,12 +58,24 @@ class Rules:
 
     ``calm`` says whether a move that only the cluster's load asks for is made by chance, some agents sooner and some
     later, so that a crowd does not swing; without it every move is made at once, and there is no price for it.
+    ``live_every_s`` is the time between two frames of a source that skips what a newer frame has overtaken; 0 where
+    every frame is answered.
     """
 
     policy: Policy = field(default_factory=lambda: Policy("auto"))
     goal: Goal = LATENCY
     constraints: Constraints = field(default_factory=Constraints)
     calm: bool = True
+    live_every_s: float = 0.0
+
+    @property
+    def waits_s(self) -> float:
+        """How long after a frame was due the device will have answered it alone.
+
+        That is the deadline, or sooner where the frame behind it would be overtaken meanwhile by the one after that.
+        """
+        deadline_s = self.constraints.deadline_s
+        return min(deadline_s, 2 * self.live_every_s) if self.live_every_s else deadline_s
 
 
 def parse_goal(text: str) -> Goal:

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -49,7 +50,7 @@ def run_session(settings: AgentSettings) -> None:
         )
         events.begin(report)
         events.emit("agent.started", _started(settings, found, loaded))
-        agent = Agent(settings, loaded, finder, fetch, report, events.emit)
+        agent = Agent(_paced(settings, spec), loaded, finder, fetch, report, events.emit)
         _answer(settings, spec, found, agent, report, observers)
 
 
@@ -73,6 +74,13 @@ class _Events:
         self._report = report
         for plain in self._kept:
             report.event(plain)
+
+
+def _paced(settings: AgentSettings, spec: SourceSpec) -> AgentSettings:
+    """Have the rules know how soon the next frame of a live source comes."""
+    if not (settings.live or spec.is_live) or settings.fps == 0:
+        return settings
+    return replace(settings, rules=replace(settings.rules, live_every_s=1 / settings.fps))
 
 
 def _find(finder: BundleFinder) -> Found:

@@ -59,15 +59,13 @@ class LightAgent:
         clip: LightClip,
         device: LightDevice,
         rules: Rules,
-        live: bool,
         streams: OpenStreams,
         fetch_loads: FetchLoads,
         loads: Iterable[LoadSignal],
     ) -> None:
         self.frames: list[LightFrame] = []
         self._number, self._bundle, self._clip, self._device = number, bundle, clip, device
-        self._live = live
-        self._deadline_s = rules.constraints.deadline_s
+        self._rules = rules
         options = bundle.manifest.options
         self._costs = OptionCosts(options, device.option_s)
         self._cluster = ClusterView()
@@ -110,7 +108,7 @@ class LightAgent:
                 now_s = time.monotonic()
                 if due_s > now_s:
                     await asyncio.sleep(due_s - now_s)
-                elif (overtaken := self._live and due_s + 1 / fps <= now_s) or now_s >= give_up_s:
+                elif (overtaken := self._rules.live_every_s > 0 and due_s + 1 / fps <= now_s) or now_s >= give_up_s:
                     reason = SKIPPED if overtaken else ""
                     lost = LightFrame(self._number, due_s - began_s, now_s - due_s, "nobody", "", reason, 0, 0, 0, 0.0)
                     self.frames.append(lost)
@@ -142,7 +140,7 @@ class LightAgent:
         waits = patience(
             due_s=due_s,
             begun_s=begun_s,
-            deadline_s=self._deadline_s,
+            deadline_s=self._rules.waits_s,
             local_s=self._decider.local_s(),
             device_s=decision.prediction.device_s,
             predicted_s=decision.prediction.total_s,

@@ -70,7 +70,8 @@ class _Crowd:
         self._devices = [LightDevice.of(bundle, load.cache, name) for name in load.devices]
         self._picture = _picture_option(bundle)
         constraints = Constraints(most_drop=load.most_drop, deadline_s=load.deadline_s)
-        self._rules = Rules(policy=parse_policy(load.policy), constraints=constraints)
+        every_s = 1 / load.fps if load.live else 0.0
+        self._rules = Rules(policy=parse_policy(load.policy), constraints=constraints, live_every_s=every_s)
         self._streams: list[LightStreams] = []
         self._published: list[tuple[float, tuple[LoadSignal, ...]]] = []
         self._lags_s: list[float] = []
@@ -142,7 +143,7 @@ class _Crowd:
             case "agent":
                 return LightAgent(
                     number, bundle=self._bundle, clip=self._clip, device=device, rules=self._rules,
-                    live=load.live, streams=self._open, fetch_loads=self.fetch_loads, loads=self.loads,
+                    streams=self._open, fetch_loads=self.fetch_loads, loads=self.loads,
                 )  # fmt: skip
             case "camera":
                 camera = StreamCamera(number, self._clip, self._picture, load.deadline_s, self._open)

@@ -60,7 +60,8 @@ class Bench:
         self.transport = HeldTransport()
         loaded = load_bundle(folder, OPTIONS, self.head, {SENT.id: 0.022, REFINED.id: 0.030, WHOLE.id: 0.050})
         constraints = Constraints(deadline_s=changes.pop("deadline_s", WAIT_S))
-        rules = Rules(policy=parse_policy(policy), constraints=constraints)
+        every_s = changes.pop("live_every_s", 0.0)
+        rules = Rules(policy=parse_policy(policy), constraints=constraints, live_every_s=every_s)
         link, cluster = self.transport.link, self.transport.cluster
         self.decider: Decider = make_decider(OPTIONS, loaded.costs, rules, link=link, cluster=cluster, **changes)
         self.answerer = Answerer(loaded, self.transport, worker, self.decider)

@@ -120,6 +120,14 @@ async def test_a_plan_that_gave_way_to_a_dead_link_says_so_and_a_plan_of_the_dev
         assert not bench.transport.asked.is_set()
 
 
+async def test_a_live_source_is_answered_sooner_but_in_time_by_the_deadline_that_the_user_gave(make_bench):
+    bench = make_bench(deadline_s=0.5, live_every_s=0.05)
+    bench.transport.reply.set_result(REPLY)
+    answer = await bench.answer(due_ago_s=0.2)
+    assert bench.asked_patience["deadline_s"] == pytest.approx(0.1)
+    assert answer.in_time
+
+
 async def test_patience_is_asked_with_the_deadline_from_when_the_frame_was_due_and_with_the_plan(make_bench):
     bench = make_bench(deadline_s=0.25)
     bench.transport.reply.set_result(REPLY)

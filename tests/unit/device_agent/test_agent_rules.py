@@ -51,3 +51,13 @@ def test_nothing_is_bounded_by_default_and_the_latency_is_made_least_in_a_calm_w
     rules = Rules()
     assert rules.constraints == Constraints(most_drop=1.0, deadline_s=inf, bytes_per_hour=inf)
     assert (rules.goal, rules.calm, str(rules.policy)) == (LATENCY, True, "auto")
+
+
+@pytest.mark.parametrize(
+    ("deadline_s", "live_every_s", "waits_s"), [(0.3, 0.0, 0.3), (0.3, 0.1, 0.2), (0.15, 0.1, 0.15), (inf, 0.1, 0.2)]
+)
+def test_a_frame_of_a_live_source_is_answered_before_the_next_one_is_overtaken(
+    deadline_s: float, live_every_s: float, waits_s: float
+) -> None:
+    rules = Rules(constraints=Constraints(deadline_s=deadline_s), live_every_s=live_every_s)
+    assert rules.waits_s == pytest.approx(waits_s)
