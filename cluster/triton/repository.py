@@ -59,9 +59,19 @@ def write_model(repository: Path, spec: ModelSpec) -> Path:
         os.symlink(spec.graph.resolve(), partial / "1" / "model.onnx")
     if spec.backend != "onnxruntime":
         shutil.copy(PYTHON_MODEL if spec.backend == "python" else NOOP_MODEL, partial / "1" / "model.py")
+        bar_bytecode(partial / "1")
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(partial, folder)
     return folder
+
+
+def bar_bytecode(folder: Path) -> None:
+    """Have Python keep no compiled modules in a folder that it imports from: a file stands where its folder would.
+
+    On a full disk Python would leave half a module there, of which every later import says "marshal data too short".
+    The interpreter inside Triton's stub heeds no variable that forbids it.
+    """
+    (folder / "__pycache__").write_bytes(b"")
 
 
 def model_config(spec: ModelSpec) -> str:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from cluster.free_ports import free_ports
+from cluster.triton.repository import bar_bytecode
 from wire.errors import TritonUnavailable
 
 READY_TIMEOUT_S: Final = 60.0
@@ -143,6 +144,7 @@ class TritonServer:
         (folder / "python").mkdir(parents=True)
         for file in (*files.python_backend.glob("*.so"), *files.python_backend.glob("*.py"), files.stub):
             shutil.copy(file, folder / "python" / file.name)
+        bar_bytecode(folder / "python")
         return folder
 
     def _wait_until_ready(self) -> None:

@@ -1,3 +1,4 @@
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -6,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from cluster.triton import server
-from cluster.triton.repository import NOOP_MODEL, PYTHON_MODEL, ModelSpec, model_config, write_model
+from cluster.triton.repository import NOOP_MODEL, PYTHON_MODEL, ModelSpec, bar_bytecode, model_config, write_model
 from cluster.triton.server import find_triton, triton_environment
 from wire.errors import TritonUnavailable
 from wire.tensor_form import TensorForm
@@ -55,14 +56,25 @@ def test_a_models_folder_holds_config_graph_and_what_its_backend_needs(tmp_path,
     assert folder == tmp_path / "models" / "abc-1-python-16"
     assert (folder / "config.pbtxt").read_text() == model_config(spec)
     assert (folder / "1" / "model.onnx").read_bytes() == b"a graph"
-    assert {path.name for path in (folder / "1").iterdir()} == {"model.onnx"} | ({"model.py"} if model else set())
+    own = {"model.py", "__pycache__"} if model else set()
+    assert {path.name for path in (folder / "1").iterdir()} == {"model.onnx"} | own
     if model:
         assert (folder / "1" / "model.py").read_text() == model.read_text()
 
 
 def test_a_model_without_a_graph_has_none(tmp_path, spec):
     folder = write_model(tmp_path / "models", replace(spec, graph=None, backend="noop"))
-    assert [path.name for path in (folder / "1").iterdir()] == ["model.py"]
+    assert sorted(path.name for path in (folder / "1").iterdir()) == ["__pycache__", "model.py"]
+
+
+def test_no_half_of_a_compiled_module_is_left_where_python_imports_from(tmp_path):
+    (tmp_path / "whole.py").write_text("answer = 42")
+    bar_bytecode(tmp_path)
+    command = [sys.executable, "-c", "import whole; print(whole.answer)"]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert said.stdout == "42\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["__pycache__", "whole.py"]
+    assert (tmp_path / "__pycache__").is_file()
 
 
 def test_a_graph_is_found_from_anywhere_though_it_was_named_from_here(tmp_path, spec, monkeypatch):
