@@ -11,6 +11,16 @@ from wire.messages import Frame, Hello, pack, unpack
 WAIT_S = 20.0
 
 
+@dataclass
+class Clock:
+    """Stands at what a test sets it to."""
+
+    now_s: float = 0.0
+
+    def __call__(self):
+        return self.now_s
+
+
 class FakeBackend:
     """Answers each frame with its own first symbols; once held, it lets a batch through only when it is told to."""
 

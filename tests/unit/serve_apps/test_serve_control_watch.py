@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from serve_fakes import request, until
+from serve_fakes import Clock, request, until
 from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
@@ -44,17 +44,9 @@ def seen(replica, *agents, metrics=None, point="mid", **of_load):
     )  # fmt: skip
 
 
-class Clock:
-    def __init__(self):
-        self.now_s = 100.0
-
-    def __call__(self):
-        return self.now_s
-
-
 @pytest.fixture
 def clock():
-    return Clock()
+    return Clock(100.0)
 
 
 @pytest.fixture

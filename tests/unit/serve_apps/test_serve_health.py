@@ -2,19 +2,13 @@ import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
+from serve_fakes import Clock
 
 from serve_apps import health
 from serve_apps.health import PATIENCE_S, PERIOD_S, PROOF_LASTS_S, Health, Proofs
 from wire.errors import IsthmusError, TailFailed
 from wire.ids import PointName
 from wire.messages import Reject
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self):
-        return self.now
 
 
 class FakeTail:
@@ -54,7 +48,7 @@ def well(tail, clock):
 
 
 async def test_a_replica_that_answered_lately_is_not_asked(well, tail, clock):
-    tail.answered_at_s = clock.now - PERIOD_S / 2
+    tail.answered_at_s = clock.now_s - PERIOD_S / 2
     await well.check()
     assert tail.frames == []
 
@@ -71,14 +65,14 @@ async def test_a_replica_that_idles_answers_one_real_frame_of_every_graph(well, 
 async def test_a_fault_that_may_be_mended_yet_is_borne(well, tail, clock):
     tail.does = "refuses"
     for now in (0.0, PATIENCE_S / 2, PATIENCE_S - 1):
-        clock.now = now
+        clock.now_s = now
         await well.check()
 
 
 async def test_a_fault_that_lasts_gives_the_replica_up_and_says_why(well, tail, clock):
     tail.does = "refuses"
     await well.check()
-    clock.now = PATIENCE_S
+    clock.now_s = PATIENCE_S
     with pytest.raises(TailFailed, match="Triton is away"):
         await well.check()
 
@@ -86,9 +80,9 @@ async def test_a_fault_that_lasts_gives_the_replica_up_and_says_why(well, tail, 
 async def test_a_fault_that_went_away_in_between_is_forgotten(well, tail, clock):
     tail.does = "refuses"
     await well.check()
-    tail.does, clock.now = "answers", 10.0
+    tail.does, clock.now_s = "answers", 10.0
     await well.check()
-    tail.does, clock.now = "refuses", PATIENCE_S + 1
+    tail.does, clock.now_s = "refuses", PATIENCE_S + 1
     await well.check()
 
 
@@ -127,7 +121,7 @@ async def test_a_proof_lasts_a_while_however_many_want_to_know(clock):
     async with counted(clock) as (proofs, asked):
         await asyncio.gather(*(proofs.of(["a"]) for _ in range(5)))
         assert asked == ["a"]
-        clock.now = PROOF_LASTS_S + 0.1
+        clock.now_s = PROOF_LASTS_S + 0.1
         await proofs.of(["a", "b"])
         assert asked == ["a", "a", "b"]
 

@@ -2,7 +2,7 @@ import asyncio
 from contextlib import ExitStack
 
 import pytest
-from serve_fakes import until
+from serve_fakes import Clock, until
 
 from serve_apps import reporter
 from serve_apps.report import Orders, Report
@@ -12,13 +12,6 @@ from wire.errors import ClusterUnreachable
 from wire.messages import LoadSignal
 
 NEW, OLD = "a" * 64, "b" * 64
-
-
-class Clock:
-    now_s = 0.0
-
-    def __call__(self):
-        return self.now_s
 
 
 class Stream:

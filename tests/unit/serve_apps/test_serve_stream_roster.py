@@ -1,6 +1,7 @@
 from contextlib import ExitStack
 
 import pytest
+from serve_fakes import Clock
 
 from serve_apps.stream_roster import ASK_AGAIN_S, RATE_S, RateMeter, StreamRoster
 
@@ -17,16 +18,9 @@ class Stream:
         self.asked.append((reason, grace_s))
 
 
-class Clock:
-    now_s = 100.0
-
-    def __call__(self):
-        return self.now_s
-
-
 @pytest.fixture
 def clock():
-    return Clock()
+    return Clock(100.0)
 
 
 @pytest.fixture

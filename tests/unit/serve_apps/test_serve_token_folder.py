@@ -3,20 +3,13 @@ import os
 import threading
 
 import pytest
+from serve_fakes import Clock
 
 from serve_apps.token_book import LOOK_EVERY_S, TokenBook
 from serve_apps.token_folder import DAY_S, TokenFolder, default_folder
 from wire.errors import SettingError, Unauthorized
 
 NOW = 1_000_000.0
-
-
-class Clock:
-    def __init__(self, at_s):
-        self.at_s = at_s
-
-    def __call__(self):
-        return self.at_s
 
 
 @pytest.fixture
@@ -65,7 +58,7 @@ def test_what_is_kept_of_a_token_does_not_make_one(folder, issued):
 def test_a_token_is_good_for_its_days(book, issued, wall):
     token, claims = issued
     assert book.claims(token) == claims
-    wall.at_s = NOW + DAY_S
+    wall.now_s = NOW + DAY_S
     with pytest.raises(Unauthorized, match="expired"):
         book.claims(token)
 
@@ -74,7 +67,7 @@ def test_a_revoked_token_is_refused_within_a_look_and_no_other(book, folder, iss
     other, _ = folder.issue("camera-2", "device", days=1, now_s=NOW)
     book.claims(issued[0])
     folder.revoke(issued[1].token_id, now_s=NOW)
-    monotonic.at_s += LOOK_EVERY_S
+    monotonic.now_s += LOOK_EVERY_S
     with pytest.raises(Unauthorized, match="'camera-1' was revoked"):
         book.claims(issued[0])
     with pytest.raises(Unauthorized, match="revoked"):
@@ -85,7 +78,7 @@ def test_a_revoked_token_is_refused_within_a_look_and_no_other(book, folder, iss
 def test_a_new_key_ends_every_token_of_the_old_one(book, folder, issued, monotonic):
     (folder.folder / "key").unlink()
     folder.issue("camera-2", "device", days=1, now_s=NOW)
-    monotonic.at_s += LOOK_EVERY_S
+    monotonic.now_s += LOOK_EVERY_S
     with pytest.raises(Unauthorized, match="key was changed"):
         book.check_still(issued[1])
     with pytest.raises(Unauthorized):
@@ -96,14 +89,14 @@ def test_a_new_key_ends_every_token_of_the_old_one(book, folder, issued, monoton
 def test_a_folder_that_breaks_while_the_cluster_runs_forgives_nobody(book, folder, issued, monotonic, caplog, harm):
     other, _ = folder.issue("camera-2", "device", days=1, now_s=NOW)
     folder.revoke(issued[1].token_id, now_s=NOW)
-    monotonic.at_s += LOOK_EVERY_S
+    monotonic.now_s += LOOK_EVERY_S
     with pytest.raises(Unauthorized):
         book.claims(issued[0])
     if harm == "spoil":
         (folder.folder / "revoked.json").write_text("{")
     else:
         (folder.folder / "key").unlink()
-    monotonic.at_s += LOOK_EVERY_S
+    monotonic.now_s += LOOK_EVERY_S
     with pytest.raises(Unauthorized, match="revoked"):
         book.claims(issued[0])
     assert book.claims(other).subject == "camera-2"
