@@ -18,7 +18,7 @@ from device_agent.link_estimate import LinkEstimate
 from device_agent.option_costs import OptionCosts
 from device_agent.option_table import Floats, OptionTable
 from device_agent.papers_planners import PAPERS, Offline, plan_as
-from device_agent.planner import Decision, plan
+from device_agent.planner import CALM_S, Decision, next_calm_s, plan
 from device_agent.rules import Rules
 from device_agent.snapshot import Estimates, Held, Limits, Snapshot
 from wire.ids import PointName
@@ -64,10 +64,14 @@ class Decider:
         row, held = self.costs.row(decision.option_id), self._held
         moved = held is not None and row != held.row
         self.switches += moved
-        cluster_s = snapshot.estimates.cluster_s
-        if held is not None and not (moved or decision.is_best):
-            cluster_s = held.cluster_s
-        self._held = Held(row, snapshot.now_s, cluster_s)
+        now_s, cluster_s = snapshot.now_s, snapshot.estimates.cluster_s
+        if held is None:
+            self._held = Held(row, now_s, cluster_s, since_s=now_s, calm_s=CALM_S)
+        elif moved:
+            self._held = Held(row, now_s, cluster_s, since_s=now_s, calm_s=next_calm_s(held, snapshot))
+        else:
+            best_cluster_s = cluster_s if decision.is_best else held.cluster_s
+            self._held = Held(row, now_s, best_cluster_s, since_s=held.since_s, calm_s=held.calm_s)
 
     def local_s(self) -> float:
         """Give the expected seconds of the device's own answer."""

@@ -14,7 +14,7 @@ from device_agent.limits_kept import MOST_MISSED, broken_by, chance_missed, late
 from device_agent.option_table import Flags, Floats
 from device_agent.prediction import Costs, Prediction
 from device_agent.rules import LATENCY, Goal
-from device_agent.snapshot import Snapshot
+from device_agent.snapshot import Held, Snapshot
 from wire.ids import OptionId
 
 MARGIN: Final = 0.03
@@ -23,6 +23,11 @@ MOVE_PRICE_S: Final = 0.001
 """And by so much latency more, for what is cold after a move: caches, tables, a stream."""
 CALM_S: Final = 1.5
 """A change of the cluster's load is followed within such a time, by chance: some agents sooner and some later."""
+MOST_CALM_S: Final = 15.0
+BACK_OFF: Final = 2.0
+"""By such a factor the time grows after which load that has become less is followed, when it was followed too soon."""
+STAYS: Final = 4.0
+"""It was not too soon if the agent stays so many times as long."""
 _TIE: Final = 1e-6
 
 GaveWay = Literal["link_down", "unserved"]
@@ -111,7 +116,8 @@ def _kept(snapshot: Snapshot, costs: Costs, score: Floats, within: Flags, best: 
     A crowd that follows published numbers moves all at once, away and back again, and makes the numbers swing. What the
     device's own link and processor say is its own alone. So a move is made with the chance that is their part of the
     gain, at once where the cluster has nothing to do with it; and what a change of load since the option was the best
-    one adds or takes away is followed some time within ``CALM_S`` or two.
+    one adds or takes away is followed by chance. Leaving a busy point takes some ``CALM_S``; going where load has
+    become less takes as long as experience says (``Held.calm_s``).
     """
     held = snapshot.held
     if held is None or held.row == best or not within[held.row]:
@@ -120,9 +126,23 @@ def _kept(snapshot: Snapshot, costs: Costs, score: Floats, within: Flags, best: 
     if gain <= MARGIN * score[held.row] + snapshot.goal.latency * MOVE_PRICE_S:
         return held.row
     change_s = snapshot.estimates.looks * (snapshot.estimates.cluster_s - held.cluster_s)
-    own = (gain - snapshot.goal.latency * (change_s[held.row] - change_s[best])) / gain
-    chance = 1.0 - exp(-(snapshot.now_s - held.at_s) / CALM_S)
+    worse_s, freed_s = change_s[held.row], -change_s[best]
+    own = (gain - snapshot.goal.latency * (worse_s + freed_s)) / gain
+    chance = 1.0 - exp(-(snapshot.now_s - held.at_s) / (CALM_S if worse_s > freed_s else held.calm_s))
     return best if snapshot.draw < max(own, chance) else held.row
+
+
+def next_calm_s(held: Held, snapshot: Snapshot) -> float:
+    """Give the time within which load that has become less is followed, after a move away from what was held.
+
+    Whoever is driven out soon by others' load was not alone in coming: the next time takes longer, and so ever fewer
+    come at a time, until no more come than there is room for. Whoever stayed for long may come sooner again.
+    """
+    driven = snapshot.estimates.cluster_s[held.row] - held.cluster_s[held.row] > MOVE_PRICE_S
+    soon = snapshot.now_s - held.since_s < STAYS * held.calm_s
+    if not driven:
+        return held.calm_s
+    return min(held.calm_s * BACK_OFF, MOST_CALM_S) if soon else max(held.calm_s / BACK_OFF, CALM_S)
 
 
 def _ahead(snapshot: Snapshot, costs: Costs, score: Floats, over: Floats, row: int) -> OptionId | None:

@@ -47,13 +47,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Held:
-    """The option of the frame before, and the load under which it was the best one."""
+    """The option of the frame before, the load under which it was the best one, and how it came to be held."""
 
     row: int
     at_s: float
     """When it was decided on last."""
     cluster_s: Floats
     """(options,): of one exchange, when it was last the best option."""
+    since_s: float
+    """When the agent came to it."""
+    calm_s: float
+    """Within such a time, by chance, an option is gone to whose load has become less."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -112,26 +112,30 @@ def note_queue(decider: Decider, point: str, queue_s: float, now_s: float = 1.0)
     decider.cluster.note_loads([load(point, service_s=0.003, queue_s=queue_s)], now_s=now_s)
 
 
-def frames_until_the_move(seed: int, every_s: float) -> int:
-    """A queue at the middle begins after the first frame and stays."""
-    decider = decider_of(seed=seed)
-    assert chosen(decider) == "mid/coarse"
+def moves_at_s(decider: Decider, name: str, queue_s: float, *, from_s: float = 1.0, every_s: float = 0.1) -> float:
+    """With such a queue at the middle from now on, say when the option of a frame is the one named."""
     for frame in range(1, 1000):
-        note_queue(decider, "mid", 0.5, now_s=1.0 + frame * every_s)
-        if chosen(decider, now_s=1.0 + frame * every_s) != "mid/coarse":
-            return frame
+        now_s = from_s + frame * every_s
+        note_queue(decider, "mid", queue_s, now_s=now_s)
+        if chosen(decider, now_s=now_s) == name:
+            return now_s
     raise AssertionError("it never moved")
 
 
+def seconds_until_the_move(seed: int, every_s: float) -> float:
+    """A queue at the middle begins after the first frame and stays."""
+    decider = decider_of(seed=seed)
+    assert chosen(decider) == "mid/coarse"
+    return moves_at_s(decider, "input/raw", 0.5, every_s=every_s) - 1.0
+
+
 def test_agents_of_one_seed_move_at_once_and_those_of_others_one_by_one() -> None:
-    assert frames_until_the_move(5, 0.1) == frames_until_the_move(5, 0.1)
-    assert len({frames_until_the_move(seed, 0.1) for seed in range(10)}) > 3
+    assert seconds_until_the_move(5, 0.1) == seconds_until_the_move(5, 0.1)
+    assert len({seconds_until_the_move(seed, 0.1) for seed in range(10)}) > 3
 
 
 def test_how_soon_agents_follow_the_load_is_a_matter_of_time_and_not_of_frames() -> None:
-    means_s = [
-        every_s * sum(frames_until_the_move(seed, every_s) for seed in range(40)) / 40 for every_s in (0.2, 0.05)
-    ]
+    means_s = [sum(seconds_until_the_move(seed, every_s) for seed in range(40)) / 40 for every_s in (0.2, 0.05)]
     assert means_s == pytest.approx([1.5, 1.5], rel=0.5)
 
 
@@ -154,6 +158,20 @@ def test_a_load_under_which_the_option_was_still_the_best_is_no_news_any_more() 
         assert chosen(decider) == "mid/coarse"
     link.s_per_byte = FAST_S_PER_BYTE
     assert {chosen(decider) for decider in deciders} == {"input/raw"}
+
+
+def test_a_point_that_fills_up_whenever_it_is_come_to_is_come_to_ever_more_seldom() -> None:
+    away_s = []
+    for seed in range(40):
+        decider, now_s = decider_of(seed=seed), 1.0
+        assert chosen(decider, now_s=now_s) == "mid/coarse"
+        for _ in range(3):
+            left_s = moves_at_s(decider, "input/raw", 0.5, from_s=now_s)
+            now_s = moves_at_s(decider, "mid/coarse", 0.0, from_s=left_s)
+            away_s.append(now_s - left_s)
+    first, second, third = (sum(away_s[lap::3]) / 40 for lap in range(3))
+    assert second > 1.3 * first
+    assert third > 1.3 * second
 
 
 def test_now_and_then_the_options_that_code_the_frames_own_pixels_are_asked_for_their_size() -> None:

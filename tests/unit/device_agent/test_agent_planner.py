@@ -1,3 +1,4 @@
+from dataclasses import replace
 from math import exp
 
 import numpy as np
@@ -11,7 +12,7 @@ from cluster.planning.tables import CutOption, CutTable, Link
 from device_agent.energy import EnergyModel
 from device_agent.link_view import LinkView
 from device_agent.option_table import Floats, OptionTable
-from device_agent.planner import CALM_S, plan
+from device_agent.planner import BACK_OFF, CALM_S, MOST_CALM_S, STAYS, next_calm_s, plan
 from device_agent.policy import Policy, check_policy, parse_policy
 from device_agent.rules import LATENCY, Goal
 from device_agent.snapshot import Estimates, Held, Limits, Snapshot
@@ -92,8 +93,10 @@ FREE, BUSY = np.array([0.003, 0.003, 0.003, 0.0]), np.array([0.003, 0.030, 0.030
 """(options,) seconds on the cluster: the picture is the best while the other point is busy, and only then."""
 
 
-def held(row: int, *, cluster_s: Floats = FREE, ago_s: float = 0.0) -> Held:
-    return Held(row, 5.0 - ago_s, cluster_s)
+def held(
+    row: int, *, cluster_s: Floats = FREE, ago_s: float = 0.0, since_s: float = 0.0, calm_s: float = CALM_S
+) -> Held:
+    return Held(row, 5.0 - ago_s, cluster_s, since_s=since_s, calm_s=calm_s)
 
 
 def test_an_option_that_is_nearly_best_is_held() -> None:
@@ -132,6 +135,27 @@ def test_a_move_that_a_change_of_the_clusters_load_asks_for_is_made_by_chance(
     assert chosen(**common, draw=chance + 1e-6) == row
     if ago_s:
         assert chosen(**common, draw=chance - 1e-6) == better
+
+
+def test_load_that_became_less_is_followed_as_slowly_as_experience_says_and_load_that_grew_at_once() -> None:
+    drawn = {"draw": 1 - exp(-1.0 / CALM_S) - 1e-6}
+    freed = held(INPUT, cluster_s=BUSY, ago_s=1.0, calm_s=4 * CALM_S)
+    assert chosen(**drawn, cluster_s=FREE, held=freed) == INPUT
+    assert chosen(draw=1 - exp(-1.0 / (4 * CALM_S)) - 1e-6, cluster_s=FREE, held=freed) == EARLY_SMALL
+    grown = held(EARLY_SMALL, cluster_s=FREE, ago_s=1.0, calm_s=4 * CALM_S)
+    assert chosen(**drawn, cluster_s=BUSY, held=grown) == INPUT
+
+
+def test_whoever_is_driven_out_soon_comes_back_later_and_whoever_stayed_comes_back_sooner() -> None:
+    busy = snapshot(cluster_s=BUSY)
+    at_once = held(EARLY_SMALL, since_s=busy.now_s)
+    assert next_calm_s(at_once, busy) == CALM_S * BACK_OFF
+    assert next_calm_s(replace(at_once, calm_s=MOST_CALM_S), busy) == MOST_CALM_S
+    stayed = held(EARLY_SMALL, since_s=busy.now_s - STAYS * 2 * CALM_S, calm_s=2 * CALM_S)
+    assert next_calm_s(stayed, busy) == 2 * CALM_S / BACK_OFF
+    assert next_calm_s(replace(stayed, calm_s=CALM_S), busy) == CALM_S
+    # Whoever leaves for the link's sake learns nothing of the crowd.
+    assert next_calm_s(replace(at_once, cluster_s=BUSY), busy) == CALM_S
 
 
 @st.composite
