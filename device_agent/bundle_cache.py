@@ -102,9 +102,15 @@ class BundleCache:
         return self._servers / hashlib.sha256(server.http_base.encode()).hexdigest()[:16]
 
 
-def _download(folder: Path, digest: BundleDigest, fetch: Fetch, progress: Progress) -> None:
+def fetch_manifest(digest: BundleDigest, fetch: Fetch) -> bytes:
+    """Fetch the manifest of a bundle; raises BundleError if it is another's, and ClusterUnreachable."""
     data = fetch(f"/v1/bundle/{digest}/{MANIFEST_NAME}", MAX_MANIFEST_BYTES)
     _check_digest(digest_of(data), digest)
+    return data
+
+
+def _download(folder: Path, digest: BundleDigest, fetch: Fetch, progress: Progress) -> None:
+    data = fetch_manifest(digest, fetch)
     (folder / MANIFEST_NAME).write_bytes(data)
     entries = [entry for entry in load_manifest(data).files if entry.side in ("device", "both")]
     total_bytes = sum(entry.size_bytes for entry in entries)

@@ -28,7 +28,7 @@ class FolderSource:
         index = 0
         while True:
             for path in paths:
-                yield SourceFrame(index / self._fps if self._fps else 0.0, _read(path, expected))
+                yield SourceFrame(index / self._fps if self._fps else 0.0, read_picture(path, expected))
                 index += 1
             if not self._endless:
                 return
@@ -48,7 +48,8 @@ class FolderSource:
         return paths
 
 
-def _read(path: Path, expected: Input) -> Pixels:
+def read_picture(path: Path, expected: Input) -> Pixels:
+    """Read one picture, scaled and cropped to uint8 (1, height, width, 3); raises SourceError."""
     try:
         with Image.open(path) as opened:
             size = scaled_size(opened.width, opened.height, expected)
@@ -57,6 +58,6 @@ def _read(path: Path, expected: Input) -> Pixels:
             scaled = opened.convert("RGB").resize(size, Image.Resampling.BILINEAR)
     except (OSError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise SourceError(
-            f"the picture {str(path)!r} cannot be read: {error}", mend="mend it or take it out of the folder"
+            f"the picture {str(path)!r} cannot be read: {error}", mend="mend it, or leave it out"
         ) from error
     return crop_centre(np.asarray(scaled), expected)

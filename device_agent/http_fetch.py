@@ -25,6 +25,8 @@ class HttpFetch:
         self._server = server
         self._timeout_s = timeout_s
         self._stopped = threading.Event()
+        self.date: str | None = None
+        """The Date header of the last response: what time it is on the cluster."""
 
     def __call__(self, path: str, most_bytes: int, /, *, method: str = "GET") -> bytes:
         """Get at most ``most_bytes`` from ``path`` (with its slash), blocking; a request has no body.
@@ -49,6 +51,7 @@ class HttpFetch:
             request.add_unredirected_header(name, value)
         try:
             with urllib.request.build_opener(*handlers).open(request, timeout=self._timeout_s) as response:
+                self.date = response.headers.get("Date")
                 return self._read(response, url, most_bytes)
         except urllib.error.HTTPError as error:
             with error:

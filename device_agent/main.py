@@ -127,7 +127,7 @@ def command(
 ) -> None:
     """Answer the frames of a source, with a cluster as far as link and load allow, and alone otherwise."""
     session = new_session()
-    _log_to_stderr(logging.INFO if verbose else logging.WARNING, device=device_id, session=session)
+    log_to_stderr(logging.INFO if verbose else logging.WARNING, device=device_id, session=session)
     constraints = Constraints(
         most_drop=max_drop / 100,
         deadline_s=deadline_ms * 1e-3,
@@ -190,7 +190,7 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
-def _log_to_stderr(level: int, **ids: str) -> None:
+def log_to_stderr(level: int, **ids: str) -> None:
     """Log to standard error, with the ids in every line, whichever thread it comes from."""
 
     def add_ids(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

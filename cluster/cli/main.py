@@ -1,5 +1,6 @@
 """The command ``isthmus``: where the parts meet. Imports nothing heavy, so that ``--help`` is instant."""
 
+import signal
 import sys
 from importlib import import_module
 from typing import Final
@@ -21,6 +22,7 @@ COMMANDS: Final = {
     "manifests": ("cluster.cli.manifests", "Check the Kubernetes manifests."),
     "update": ("cluster.cli.update", "Give a running cluster a new bundle without losing a frame."),
     "token": ("cluster.cli.token", "Make, list and revoke the tokens of devices and operators."),
+    "doctor": ("cluster.cli.doctor", "Check a deployment from the outside, and say what is wrong."),
     "top": ("cluster.cli.top", "Watch points, replicas, agents and their cuts."),
     "demo": ("cluster.cli.demo", "Stream a clip from two agents over a changing link."),
     "bench": ("cluster.cli.bench", "Measure Isthmus against its rivals."),
@@ -54,10 +56,16 @@ def isthmus() -> None:
 
 def main() -> None:
     """Run the command line; an error of ours is one sentence and an exit code, not a traceback."""
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         isthmus(prog_name="isthmus")
     except IsthmusError as error:
         sys.exit(fail(error))
+
+
+def _interrupt(*_: object) -> None:
+    """Have SIGTERM end a command as Ctrl-C does: what it started, it stops. Shells ignore Ctrl-C in the background."""
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -3,13 +3,14 @@
 import asyncio
 import http.client
 import json
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from conftest import START_TIMEOUT_S, RunningCluster, agent, isthmus
+from doctor_run import examined
+from renamed_bundle import renamed
 from stream_fleet import Fleet
 
 from cluster.free_ports import free_ports
@@ -17,7 +18,7 @@ from loadtests.child import Child
 from loadtests.clips import clip_path
 from serve_apps.readiness import option_bitstream
 from wire.bundle import Bundle
-from wire.manifest import Option, digest_of
+from wire.manifest import Option
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(600)]
 
@@ -138,6 +139,20 @@ async def test_a_point_that_nobody_uses_sleeps_and_wakes_when_it_is_wanted(elast
     assert ask(elastic, "/v1/wake?point=nowhere", "POST")[0] == 404
 
 
+async def test_the_doctor_wakes_a_point_that_sleeps_and_says_how_long_that_took(
+    elastic: RunningCluster, cache: Path
+) -> None:
+    await until(elastic, SLEEPY, state="cold")
+    found = await asyncio.to_thread(examined, elastic.url, cache)
+    assert found.code == 0, found.text
+    assert found.one("load", SLEEPY)["verdict"] == "warn"
+    assert "sleeps: no replica runs" in found.one("load", SLEEPY)["sentence"]
+    assert "woken in " in found.one("frame", SLEEPY)["sentence"]
+    assert found.one("frame", SLEEPY)["figures"]["woken_s"] > 1
+    assert found.one("frame", BUSY)["figures"]["woken_s"] == 0
+    assert found.one("frame", "input")["verdict"] == "skipped"
+
+
 async def test_a_cluster_takes_a_new_bundle_while_an_agent_and_raw_streams_lose_no_frame(
     elastic: RunningCluster, tmp_path: Path, cache: Path
 ) -> None:
@@ -173,15 +188,3 @@ async def test_a_cluster_takes_a_new_bundle_while_an_agent_and_raw_streams_lose_
     assert len(frames) > 20
     assert ask(elastic, "/v1/update")[1]["state"] == "done"
     assert ask(elastic, f"/v1/bundle/{old.digest}/manifest.json")[0] == 409
-
-
-def renamed(bundle: Bundle, folder: Path, created_by: str) -> Bundle:
-    """Make the same bundle with another digest."""
-    shutil.copytree(bundle.directory, folder)
-    plain = json.loads((folder / "manifest.json").read_bytes())
-    plain["created_by"] = created_by
-    data = (json.dumps(plain, sort_keys=True, indent=1) + "\n").encode()
-    (folder / "manifest.json").write_bytes(data)
-    opened = Bundle.open(folder, "cluster")
-    assert opened.digest == digest_of(data) != bundle.digest
-    return opened

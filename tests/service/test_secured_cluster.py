@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 from conftest import START_TIMEOUT_S, agent, isthmus
+from doctor_run import Examined, examined
 from made_certificates import Authority
 from test_agent_tiny_cluster import write_pictures
 from websockets.asyncio.client import ClientConnection, connect
@@ -236,6 +237,66 @@ def test_an_agent_does_not_speak_to_whom_it_cannot_trust(secured: Secured, camer
     assert done.returncode == 22
     assert "certificate verify failed" in done.stderr
     assert "--ca" in done.stderr
+
+
+def looked_at(secured: Secured, folder: Path, token: str | None, *, url: str = "", ca: Path | None = None) -> Examined:
+    """Have the doctor look at the cluster as camera-1, with a token of a file."""
+    words = ["--device-id", "camera-1", "--ca", str(ca or secured.authority.file)]
+    if token is not None:
+        (folder / "token").write_text(token + "\n")
+        words += ["--token-file", str(folder / "token")]
+    return examined(url or secured.url, folder / "cache", *words)
+
+
+def test_the_doctor_with_a_good_token_finds_all_well_but_a_certificate_that_expires_tomorrow(
+    secured: Secured, camera: str, tmp_path: Path
+) -> None:
+    found = looked_at(secured, tmp_path, camera)
+    assert found.code == 0, found.text
+    assert found.verdicts("load", "tls") == dict.fromkeys(
+        ("reachable", "cluster", "clock", "token", "digest", "bundle", "frame"), "ok"
+    )
+    assert found.one("tls")["verdict"] == "warn"
+    assert "the certificate expires in 1.0 days" in found.one("tls")["sentence"]
+    assert found.one("token")["sentence"] == "the cluster takes the token, as that of camera-1"
+
+
+def test_the_doctor_says_what_is_wrong_with_a_token_and_never_the_token(
+    secured: Secured, camera: str, tmp_path: Path
+) -> None:
+    expired = secured.token("camera-1", "--days", "0.00003")["token"]
+    revoked = secured.token("camera-1")
+    secured.revoke(revoked["id"])
+    time.sleep(3.5)
+    cases = {
+        None: "the cluster asks for a token, and none is given",
+        camera[:-4] + ("AAAA" if camera[-4:] != "AAAA" else "BBBB"): "the token's signature is not this cluster's",
+        expired: "the token of 'camera-1' has expired",
+        revoked["token"]: "the token of 'camera-1' was revoked",
+        secured.token("camera-2")["token"]: "the token is that of 'camera-2', not of 'camera-1'",
+    }
+    for token, sentence in cases.items():
+        found = looked_at(secured, tmp_path, token)
+        assert found.code == 1
+        assert sentence in found.one("token")["sentence"]
+        assert found.one("token")["mend"]
+        assert found.verdicts("tls") == {
+            **dict.fromkeys(("reachable", "cluster", "clock", "digest"), "ok"),
+            "token": "fail",
+            **dict.fromkeys(("bundle", "load", "frame"), "skipped"),
+        }
+        assert token is None or token.rpartition(".")[2] not in found.text
+
+
+def test_the_doctor_says_what_is_wrong_with_tls(secured: Secured, camera: str, tmp_path: Path) -> None:
+    stranger = Authority(tmp_path, "stranger").file
+    found = looked_at(secured, tmp_path, camera, ca=stranger)
+    assert found.one("tls")["sentence"] == f"nobody in {stranger} vouches for the certificate of 'localhost'"
+    found = looked_at(secured, tmp_path, camera, url=f"wss://127.0.0.1:{secured.port}")
+    assert found.one("tls")["sentence"] == "the certificate is for another name than '127.0.0.1'"
+    found = looked_at(secured, tmp_path, camera, url=f"ws://localhost:{secured.port}")
+    assert found.one("cluster")["sentence"] == f"localhost:{secured.port} speaks TLS, and URL says that it does not"
+    assert found.code == 1
 
 
 @pytest.mark.parametrize(

@@ -27,15 +27,11 @@ class Isthmus:
 
 
 @pytest.fixture
-def isthmus(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Isthmus:
-    return Isthmus(monkeypatch, capsys)
-
-
-@pytest.fixture
-def _own_signals() -> Iterator[None]:
-    """Give SIGTERM back, which ``isthmus up`` takes before it looks at anything."""
+def isthmus(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Isthmus]:
     before = signal.getsignal(signal.SIGTERM)
-    yield
+    yield Isthmus(monkeypatch, capsys)
+    # The command takes it, so that what it started is stopped by it too.
+    assert signal.getsignal(signal.SIGTERM) is not before
     signal.signal(signal.SIGTERM, before)
 
 
@@ -111,7 +107,6 @@ def test_training_on_a_folder_that_is_not_there_is_refused(isthmus: Isthmus, tmp
     assert "--data" in said
 
 
-@pytest.mark.usefixtures("_own_signals")
 @pytest.mark.parametrize("words", [("bundle", "inspect"), ("up", "--tail", "noop")])
 def test_a_bundle_that_is_not_there_is_refused_with_the_file_that_is_missing(
     isthmus: Isthmus, tmp_path: Path, words: tuple[str, ...]
@@ -123,7 +118,6 @@ def test_a_bundle_that_is_not_there_is_refused_with_the_file_that_is_missing(
     assert "\n  mend: fetch or build the bundle again\n" in said
 
 
-@pytest.mark.usefixtures("_own_signals")
 def test_a_bundle_with_a_changed_file_is_not_served(isthmus: Isthmus, tmp_path: Path) -> None:
     write_synthetic(tmp_path)
     (tmp_path / "labels.txt").write_text("RED\ngreen\nblue\n", encoding="utf-8")
@@ -133,7 +127,6 @@ def test_a_bundle_with_a_changed_file_is_not_served(isthmus: Isthmus, tmp_path: 
     assert "labels.txt has changed" in said
 
 
-@pytest.mark.usefixtures("_own_signals")
 def test_a_cluster_without_tokens_does_not_listen_to_strangers(isthmus: Isthmus, tmp_path: Path) -> None:
     write_synthetic(tmp_path)
     code, said = isthmus("up", str(tmp_path), "--tail", "noop", "--host", "0.0.0.0")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from device_agent.main import _log_to_stderr
+from device_agent.main import log_to_stderr
 from wire.errors import SettingError
 
 
@@ -20,7 +20,7 @@ def test_every_line_names_device_and_session_whichever_thread_it_comes_from(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("ISTHMUS_LOG", "json")
-    _log_to_stderr(logging.INFO, device="camera-7", session="0123")
+    log_to_stderr(logging.INFO, device="camera-7", session="0123")
     thread = threading.Thread(target=lambda: structlog.get_logger().info("frame.unsent", frame=3))
     thread.start()
     thread.join()
@@ -31,7 +31,7 @@ def test_every_line_names_device_and_session_whichever_thread_it_comes_from(
 
 def test_people_get_text(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.delenv("ISTHMUS_LOG", raising=False)
-    _log_to_stderr(logging.WARNING, device="camera-7")
+    log_to_stderr(logging.WARNING, device="camera-7")
     structlog.get_logger().info("frame.unsent")
     structlog.get_logger().warning("bundle.swap_failed", error="gone")
     text = capsys.readouterr().err
@@ -43,4 +43,4 @@ def test_people_get_text(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 def test_a_form_of_the_log_that_there_is_not_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ISTHMUS_LOG", "xml")
     with pytest.raises(SettingError, match="ISTHMUS_LOG is 'xml'"):
-        _log_to_stderr(logging.WARNING)
+        log_to_stderr(logging.WARNING)
