@@ -162,14 +162,16 @@ class AgentUser(HostedUser):
     """One device with its agent, for as long as Locust keeps it."""
 
     abstract = True
+    _name: str | None = None
 
     def on_start(self) -> None:
         """Begin the agent."""
         self._name = self.hosted.start_agent()
 
     def on_stop(self) -> None:
-        """End it."""
-        self.hosted.stop_agent(self._name)
+        """End it; Locust may do so before it has begun."""
+        if self._name is not None:
+            self.hosted.stop_agent(self._name)
 
 
 class BackgroundUser(HostedUser):

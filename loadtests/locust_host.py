@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,7 +31,7 @@ from device_agent.http_fetch import HttpFetch
 from device_agent.loaded_bundle import LoadedBundle
 from device_agent.policy import parse_policy
 from device_agent.rules import Constraints, Rules
-from device_agent.settings import AgentSettings
+from device_agent.settings import AgentSettings, find_token
 from device_agent.sources import Pixels, SourceFrame
 from loadtests.clips import clip_path
 from loadtests.light_clip import FRAMES, clip_frames
@@ -40,6 +41,8 @@ from loadtests.relay import Relay, play
 from wire.errors import IsthmusError
 from wire.ids import DeviceId
 
+FIRST: Final = "locust-0"
+"""The agent by whose token the bundle is fetched."""
 DELAY_S: Final = 0.005
 """Of every emulated link, one way."""
 LINK_EVERY_S: Final = 1.0
@@ -67,10 +70,12 @@ class AgentHost:
         Raises:
             ClusterUnreachable: the cluster does not answer.
             SourceError: there is no such clip.
+            SettingError: the first agent has no token, where there is a folder of them.
         """
         self._settings, self._server = settings, server
-        self._fetch = HttpFetch(server)
-        self._finder = BundleFinder(server, BundleCache(settings.cache), self._fetch, _emit)
+        first = self._shown(server, FIRST)
+        self._fetch = HttpFetch(first)
+        self._finder = BundleFinder(first, BundleCache(settings.cache), self._fetch, _emit)
         self._found: Found = self._finder.first(lambda _done, _total: None)
         clip = Path(settings.clip) if Path(settings.clip).is_file() else clip_path(settings.clip)  # type: ignore[arg-type]
         self._pixels = clip_frames(self._found.bundle, clip, FRAMES)
@@ -114,9 +119,9 @@ class AgentHost:
             agent.stop()
 
     async def _agent(self, name: str, device: str, link: str) -> None:
-        settings = self._agent_settings(name, device, link)
         bundle = self._found.bundle
         try:
+            settings = self._agent_settings(name, device, link)
             loaded = await asyncio.to_thread(
                 LoadedBundle.load, bundle, cache=settings.cache, threads=1, emulation=settings.emulation
             )
@@ -138,8 +143,9 @@ class AgentHost:
             policy=parse_policy(given.policy),
             constraints=Constraints(most_drop=given.max_drop / 100, deadline_s=given.deadline_ms / 1e3),
         )
+        server = self._server if relay is None else replace(self._server, host=relay.address[0], port=relay.address[1])
         return AgentSettings(
-            server=ServerAddress(*relay.address) if relay is not None else self._server,
+            server=self._shown(server, name),
             source="locust",
             cache=given.cache,
             device_id=DeviceId(name),
@@ -149,6 +155,12 @@ class AgentHost:
             emulation=Emulation(device),
             fps=given.fps,
         )
+
+    def _shown(self, server: ServerAddress, name: str) -> ServerAddress:
+        """Give an address with what an agent shows there; raises SettingError if its token cannot be read."""
+        if self._settings.tokens is None:
+            return server
+        return replace(server, token=find_token(self._settings.tokens / name), device=DeviceId(name))
 
     async def _tell_links(self) -> None:
         """Say once a second what each link carried, for the agents and for the background."""

@@ -30,6 +30,8 @@ class LocustSettings:
     max_drop: float = 5.0
     clip: str = "bikes"
     cache: Path = field(default_factory=default_cache)
+    tokens: Path | None = None
+    """A folder with the token of each agent in a file of its name, ``locust-0`` and so on; None where none is asked."""
     shape: Shape | None = None
     background_mbps: float = 5.0
     """Of each background user; many of them fill the links up to ``background_most_mbps``."""
@@ -64,6 +66,7 @@ class LocustSettings:
             max_drop=number("MAX_DROP", defaults.max_drop),
             clip=text("CLIP", defaults.clip),
             cache=Path(text("CACHE", str(defaults.cache))),
+            tokens=Path(text("TOKENS", "")) if text("TOKENS", "") else None,
             shape=_shape(text("SHAPE", ""), agents=number("AGENTS", 10), seconds=number("SECONDS", 120)),
             background_mbps=number("BACKGROUND_MBPS", defaults.background_mbps),
             background_most_mbps=number("BACKGROUND_MOST_MBPS", defaults.background_most_mbps),

@@ -132,6 +132,7 @@ def config_from_plain(plain: Mapping[Any, Any], *, where: str = "config") -> Clu
     groups = {name: _filled(cls, cls(), plain.get(name), f"{where}.{name}") for name, cls in GROUPS.items()}
     every: PointConfig = groups["every_point"]
     every.check(f"{where}.every_point")
+    groups["tail"].check(f"{where}.tail")
     points = {}
     for name, own in _map(plain.get("points"), f"{where}.points").items():
         points[str(name)] = _filled(PointConfig, every, own, f"{where}.points.{name}")

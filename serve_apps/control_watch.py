@@ -39,6 +39,7 @@ _OF_POINT: Final = {
     "cold_start_seconds": ("cold_start_s", "Expected until a point without replicas answers."),
 }
 """Gauges of a point by the field of its load signal."""
+_STATES: Final = {"ready": "1 where the point takes frames.", "cold": "1 where the point sleeps, without a replica."}
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # half as many series; nobody asks when a counter began
 
@@ -127,7 +128,8 @@ class _Points(Collector):
             for signal in self.signals:
                 family.add_metric((signal.point,), getattr(signal, field))
             yield family
-        ready = GaugeMetricFamily("isthmus_point_ready", "1 where the point takes frames.", labels=("point",))
-        for signal in self.signals:
-            ready.add_metric((signal.point,), float(signal.state == "ready"))
-        yield ready
+        for state, says in _STATES.items():
+            family = GaugeMetricFamily(f"isthmus_point_{state}", says, labels=("point",))
+            for signal in self.signals:
+                family.add_metric((signal.point,), float(signal.state == state))
+            yield family

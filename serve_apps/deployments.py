@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from ray import serve
@@ -65,7 +66,8 @@ class TailReplica:
         self._stack.callback(self._watch.close)
         self._link: TritonLink | None = None
         if self._config.tail.kind.startswith("triton"):
-            link = TritonLink(HostCalls(node_triton), ModelUser.here(self._replica))
+            host = HostCalls(partial(node_triton, self._config.tail.external))
+            link = TritonLink(host, ModelUser.here(self._replica))
             self._link = await self._stack.enter_async_context(link)
         self._models: set[str] = set()
         self._roster = StreamRoster()
@@ -98,7 +100,11 @@ class TailReplica:
             return
         await self._tails.use(folders)
         await self._stack.enter_async_context(
-            NodeWatch(self._triton_totals if self._link else None, self._tails.note_node)
+            NodeWatch(
+                self._triton_totals if self._link else None,
+                self._tails.note_node,
+                on_gpu=self._config.tail.device == "gpu",
+            )
         )
         self._health = Health(self._tails)
         for work in (self._drain.run(), self._reporter.run(), self._replica_reporter.run()):
@@ -164,6 +170,7 @@ class TailReplica:
 
     def _look(self) -> ReplicaSeen:
         self._watch.metrics.holds_models(self._tails.models)
+        self._watch.metrics.reaches_triton(0 if self._link is not None and self._link.away else 1)
         return self._watch.report(self._tails.bundles[0], self._report().load)
 
     async def _tell(self, seen: ReplicaSeen) -> None:
@@ -206,7 +213,7 @@ class TailReplica:
             return OnnxBackend(path, threads=1)
         if self._link is None:
             raise SettingError(f"a tail of kind {kind} needs a Triton")
-        backend: Backend = "noop" if kind == "triton-noop" else "python"
+        backend: Backend = "noop" if kind == "triton-noop" else self._config.tail.backend
         # A graph goes by the first option that has it: a path is no name for a model.
         first = min(option.id for option in bundle.manifest.options if option.cluster_graph == graph)
         spec = ModelSpec(
@@ -218,6 +225,7 @@ class TailReplica:
             instances=tuning.instances,
             preferred_batches=tuning.preferred,
             backend=backend,
+            kind="KIND_GPU" if self._config.tail.device == "gpu" and backend != "noop" else "KIND_CPU",
             entry=next(entry for entry in bundle.manifest.files if entry.path == graph),
         )
         self._models.add(spec.name)

@@ -167,7 +167,7 @@ class LocalCluster:
         from serve_apps.node_triton import node_triton, stop_tritons
 
         self._stack.callback(stop_tritons)
-        node_triton()
+        node_triton(self._config.tail.external)
 
     def _deploy(self) -> None:
         from serve_apps.applications import deploy

@@ -15,6 +15,7 @@ from ray.exceptions import RayError
 from ray.util import list_named_actors
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from cluster.triton.external import ExternalTriton
 from serve_apps.ray_settings import NAMESPACE
 from serve_apps.triton_host import TRITON_HOST
 
@@ -22,14 +23,16 @@ NAME: Final = "triton"
 STOP_TIMEOUT_S: Final = 20.0
 
 
-def node_triton() -> ActorHandle[Any]:
+def node_triton(external: ExternalTriton | None = None) -> ActorHandle[Any]:
     """Give the host of this node's Triton, or of this replica's GPU where it has one; it is made if there is none.
 
     It outlives whoever made it: the next replica on the node finds its models loaded, or the server at least running.
+    An ``external`` Triton has one host on the node, whatever GPUs the replicas hold: it has them all, and one list of
+    models.
     """
     context = ray.get_runtime_context()
     node = context.get_node_id()
-    gpus = context.get_accelerator_ids().get("GPU", [])
+    gpus = [] if external is not None else context.get_accelerator_ids().get("GPU", [])
     name = "-".join([NAME, node[:16], *(f"gpu{gpu}" for gpu in gpus)])
     environment = {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}
     return TRITON_HOST.options(
@@ -39,7 +42,7 @@ def node_triton() -> ActorHandle[Any]:
         lifetime="detached",
         scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
         **({"runtime_env": {"env_vars": environment}} if environment else {}),
-    ).remote(str(_folder(name)))
+    ).remote(str(_folder(name)), external)
 
 
 def stop_tritons() -> None:

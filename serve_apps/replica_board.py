@@ -25,6 +25,7 @@ _OF_LOAD: Final = {
     "frames_in_flight": ("in_flight", "Frames that the replica holds now."),
     "service_seconds": ("service_s", "What a frame takes that is alone, as published to agents."),
     "queue_seconds": ("queue_s", "What a frame that comes now would take longer, as published to agents."),
+    "node_busy_ratio": ("node_utilisation", "Share of its machine that is busy, whoever keeps it so."),
     "triton_queue_seconds": ("triton_queue_s", "What a batch waits inside Triton, by Triton's own statistics."),
     "triton_compute_seconds": ("triton_compute_s", "What a batch takes inside Triton, by Triton's own statistics."),
 }

@@ -5,7 +5,7 @@ the replicas' metrics (``replica_board.py``) adds them. A label never holds what
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
@@ -65,6 +65,7 @@ class ReplicaMetrics:
         self._open = self._gauge("streams_open", "Streams that are open.")
         self._go_aways = make("go_aways", "Agents that were asked to connect again.")
         self._models = self._gauge("models_loaded", "Models that the replica holds.")
+        self._triton = self._gauge("replica_triton_up", "0 while the replica's Triton is away; 1 where it has none.")
 
     def answered(self, rate: str, result: Result) -> None:
         """Count an answered frame."""
@@ -106,6 +107,10 @@ class ReplicaMetrics:
     def holds_models(self, count: int) -> None:
         """Say how many models the replica holds."""
         self._models.set(count)
+
+    def reaches_triton(self, up: Literal[0, 1]) -> None:
+        """Say whether the Triton of the replica's node answers it."""
+        self._triton.set(up)
 
     def plain(self) -> tuple[PlainMetric, ...]:
         """Give all of it as plain values."""

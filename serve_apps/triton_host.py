@@ -12,6 +12,8 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
+from cluster.triton.client import TritonClient
+from cluster.triton.external import ExternalServer, ExternalTriton
 from cluster.triton.repository import ModelSpec
 from cluster.triton.server import TritonServer
 from serve_apps.triton_keeper import TritonKeeper
@@ -23,10 +25,19 @@ CALL_TIMEOUT_S: Final = 90.0
 
 
 class TritonHost:
-    """Starts Triton when it is made, keeps it running, and stops it when it is told to or dies."""
+    """Starts Triton when it is made, keeps it running, and stops it when it is told to or dies.
 
-    async def __init__(self, folder: str) -> None:  # type: ignore[misc]  # Ray awaits it
-        self._keeper = TritonKeeper(TritonServer(Path(folder)))
+    With ``external`` it keeps that one's models, and the folder is not used.
+    """
+
+    async def __init__(self, folder: str, external: ExternalTriton | None) -> None:  # type: ignore[misc]  # Ray awaits it
+        if external is None:
+            self._keeper = TritonKeeper(TritonServer(Path(folder)))
+        else:
+            key = external.key()
+            self._keeper = TritonKeeper(
+                ExternalServer(external), connect=lambda address: TritonClient(address, key=key)
+            )
         await self._keeper.__aenter__()
 
     async def address(self) -> str:

@@ -1,6 +1,7 @@
 """Keeps a Triton running: notices that it died or hangs, starts it again, and loads what has users.
 
-Owns the server and the watch over it. Imports no Ray.
+Owns the server and the watch over it; one that somebody else runs (``cluster.triton.external``) is waited for where
+another would be started. Imports no Ray.
 """
 
 import asyncio
@@ -8,11 +9,11 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, Protocol, Self
 
 from cluster.triton.client import TritonClient
 from cluster.triton.repository import ModelSpec
-from cluster.triton.server import TritonServer
 from serve_apps.triton_models import Loads, ModelUser, TritonModels
 from wire.errors import IsthmusError
 
@@ -31,8 +32,39 @@ LAST_RETRY_S: Final = 10.0
 log = logging.getLogger("isthmus.triton")
 
 
+class Server(Protocol):
+    """A Triton to be kept: our own child process, or somebody else's."""
+
+    @property
+    def repository(self) -> Path:
+        """The folder of its models."""
+
+    @property
+    def address(self) -> str:
+        """Host and port of its gRPC endpoint."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs, as far as can be told without asking."""
+
+    def start(self) -> None:
+        """Return once it is ready; raises TritonUnavailable if it does not become so."""
+
+    def stop(self) -> None:
+        """End it."""
+
+    def kill(self) -> None:
+        """End it at once, though it may hang, or be dead."""
+
+    def responds(self, *, timeout_s: float) -> bool:
+        """Ask whether it is alive, and tell whether it answered in time."""
+
+
 class Connection(Loads, Protocol):
     """A connection to Triton that loads models."""
+
+    async def loaded(self) -> list[str]:
+        """List the models that are loaded."""
 
     async def close(self) -> None:
         """Close it."""
@@ -41,7 +73,7 @@ class Connection(Loads, Protocol):
 class TritonKeeper:
     """One Triton and its models; an async context that keeps it running while it is open."""
 
-    def __init__(self, server: TritonServer, *, connect: Callable[[str], Connection] = TritonClient) -> None:
+    def __init__(self, server: Server, *, connect: Callable[[str], Connection] = TritonClient) -> None:
         self._server, self._connect = server, connect
         self._up = asyncio.Event()
         self._complaint: str | None = None
@@ -50,9 +82,14 @@ class TritonKeeper:
         self.restarts = 0
 
     async def __aenter__(self) -> Self:
-        """Start Triton; raises TritonUnavailable if there is none for this platform, or it does not start."""
+        """Start Triton; raises TritonUnavailable if there is none for this platform, or it does not start.
+
+        One that is somebody else's may also refuse its models, which is a TailFailed.
+        """
         await asyncio.to_thread(self._server.start)
         self._client = self._connect(self._server.address)
+        for name in await self._client.loaded():
+            await self._client.unload(name)  # of a keeper before us, whose users nobody knows
         self._models = TritonModels(self._server.repository, self._client)
         self._up.set()
         self._watch = asyncio.create_task(self._keep())

@@ -24,7 +24,8 @@ HANG_S: Final = 10.0
 RETRY_S: Final = 0.25
 _GONE: Final = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED")
 _LOST: Final = ("unknown model", "not ready", "no available version")
-"""What Triton says of a model that it does not have: it was started again, and forgot."""
+"""What Triton says of a model that it does not have: it was started again, and forgot. Its keeper may not have noticed,
+where somebody else started it."""
 _DEAD: Final = ("stub process",)
 """What it says of one whose process died."""
 
@@ -77,6 +78,11 @@ class TritonLink:
         assert self._client is not None, "enter the link first"
         return self._client
 
+    @property
+    def away(self) -> bool:
+        """Whether Triton is being looked for."""
+        return self._mending is not None
+
     async def acquire(self, spec: ModelSpec) -> None:
         """Have a model ready, and keep it so."""
         await self._host.acquire(spec, self._user)
@@ -110,7 +116,7 @@ class TritonLink:
             raise TailFailed(f"Triton hangs: {self._why}") from error
         except TailFailed as error:
             if _is_away(error):
-                self._mend(client, error.message, suspect=spec.name if _says(error, _DEAD) else None)
+                self._mend(client, error.message, suspect=spec.name if _says(error, (*_LOST, *_DEAD)) else None)
             raise
 
     def _mend(self, client: TritonClient, why: str, *, suspect: str | None) -> None:

@@ -76,8 +76,7 @@ def command(
         observe_trace=_here(trace),
     )
     if config.tail.kind == "auto":
-        config = config.with_options(tail_kind=_best_tail())
-    _interrupt_on(signal.SIGTERM)
+        config = config.with_options(tail_kind="triton" if config.tail.address else _best_tail())
     with ExitStack() as stack:
         try:
             with notes().status("starting") as status:
@@ -136,8 +135,3 @@ def _best_tail() -> Literal["triton", "onnxruntime"]:
         notes().print(f"[yellow]note[/] {error.message}: tails run on ONNX Runtime inside the replicas instead")
         return "onnxruntime"
     return "triton"
-
-
-def _interrupt_on(name: signal.Signals) -> None:
-    """Have a signal end the start as Ctrl-C does."""
-    signal.signal(name, lambda *_: signal.raise_signal(signal.SIGINT))

@@ -15,6 +15,7 @@ from cluster.kubernetes.plain import Plain
 from cluster.kubernetes.policy import policy_faults
 from cluster.kubernetes.render import render_folder
 from cluster.kubernetes.rendering import Rendering, rendering_of
+from cluster.kubernetes.route_parents import parent_faults
 from cluster.kubernetes.selections import selection_faults
 from cluster.kubernetes.serve_document import serve_faults
 from cluster.kubernetes.service_hosts import host_faults
@@ -46,6 +47,7 @@ def check_objects(objects: Iterable[Plain], overlay: str = "") -> list[Fault]:
         *container_faults(rendering),
         *selection_faults(rendering),
         *backend_faults(rendering),
+        *parent_faults(rendering),
         *host_faults(rendering),
     ]
     named = [replace(fault, overlay=overlay) for fault in faults]

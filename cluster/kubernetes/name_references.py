@@ -63,7 +63,7 @@ def _wanted(path: str, key: str, value: Any) -> Iterator[Wanted]:
             yield Wanted("Role", name, path)
         case "scaleTargetRef", {"kind": str(kind), "name": str(name)}:
             yield Wanted(kind, name, path)
-        case "imagePullSecrets" | "tls" | "subjects", list():
+        case "imagePullSecrets" | "tls" | "subjects" | "certificateRefs", list():
             for index, part in enumerate(value):
                 yield from _listed(place(path, index), part)
 
@@ -73,7 +73,7 @@ def _listed(path: str, part: Any) -> Iterator[Wanted]:
         case {"kind": "ServiceAccount", "name": str(name)}:
             namespace = part.get("namespace")
             yield Wanted("ServiceAccount", name, path, namespace=namespace if isinstance(namespace, str) else None)
-        case {"kind": _}:
+        case {"kind": kind} if kind != "Secret":
             return
         case {"secretName": str(name)} | {"name": str(name)}:
             yield Wanted("Secret", name, path)

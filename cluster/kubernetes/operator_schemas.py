@@ -79,6 +79,22 @@ _RULE: Final = {
 }
 _BACKEND: Final = _map(("name",), name=TEXT, namespace=TEXT, port=NUMBER, weight=NUMBER, group=TEXT, kind=TEXT)
 _PARENT: Final = _map(("name",), name=TEXT, namespace=TEXT, sectionName=TEXT, port=NUMBER, group=TEXT, kind=TEXT)
+_LISTENER: Final = _map(
+    ("name", "port", "protocol"),
+    name=TEXT,
+    hostname=TEXT,
+    port={"type": "integer", "minimum": 1, "maximum": 65535},
+    protocol={"enum": ["HTTP", "HTTPS", "TLS", "TCP", "UDP"]},
+    tls=_map(
+        mode={"enum": ["Terminate", "Passthrough"]},
+        certificateRefs=_list(_map(("name",), group=TEXT, kind=TEXT, name=TEXT, namespace=TEXT)),
+        options=TEXTS,
+    ),
+    allowedRoutes=_map(
+        namespaces=_map(**{"from": {"enum": ["All", "Selector", "Same", "None"]}}, selector=_SELECTOR),
+        kinds=_list(_map(("kind",), group=TEXT, kind=TEXT)),
+    ),
+)
 _ROUTE_RULE: Final = _map(
     name=TEXT,
     matches=_list(
@@ -109,6 +125,16 @@ OPERATOR_SCHEMAS: Final[dict[tuple[str, str], Schema]] = {
             groups=_list(
                 _map(("name", "rules"), name=TEXT, interval=DURATION, labels=TEXTS, rules=_list(_RULE, least=1)),
                 least=1,
+            ),
+        )
+    ),
+    ("gateway.networking.k8s.io/v1", "Gateway"): _resource(
+        _map(
+            ("gatewayClassName", "listeners"),
+            gatewayClassName=TEXT,
+            listeners=_list(_LISTENER, least=1),
+            infrastructure=_map(
+                labels=TEXTS, annotations=TEXTS, parametersRef=_map(("name",), group=TEXT, kind=TEXT, name=TEXT)
             ),
         )
     ),

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from cluster.kubernetes.istio import gateway_services, gateway_templates
 from cluster.kubernetes.kuberay import ray_services, ray_templates
 from cluster.kubernetes.manifest import Manifest
 from cluster.kubernetes.pod_template import PodTemplate, own_templates
@@ -46,11 +47,13 @@ def rendering_of(manifests: Iterable[Manifest]) -> Rendering:
     """Find the pods and Services of some objects."""
     all_of_them = tuple(manifests)
     by_hand = [str(manifest.annotations.get(MADE_BY_HAND, "")) for manifest in all_of_them]
+    pods, services = [], []
+    for manifest in all_of_them:
+        pods += [*own_templates(manifest), *ray_templates(manifest), *gateway_templates(manifest)]
+        services += [*own_services(manifest), *ray_services(manifest), *gateway_services(manifest)]
     return Rendering(
         manifests=all_of_them,
-        pods=tuple(pod for manifest in all_of_them for pod in (*own_templates(manifest), *ray_templates(manifest))),
-        services=tuple(
-            service for manifest in all_of_them for service in (*own_services(manifest), *ray_services(manifest))
-        ),
+        pods=tuple(pods),
+        services=tuple(services),
         made_by_hand=frozenset(name.strip() for names in by_hand for name in names.split(",") if name.strip()),
     )

@@ -5,7 +5,7 @@ Owns the gRPC client and the translation of its errors.
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from wire.tensor_form import Tensor
 
 INFER_TIMEOUT_S = 30.0
 STATISTICS_TIMEOUT_S = 2.0
+KEY_NAME: Final = "isthmus-key"
+"""What ``--grpc-restricted-protocol=model-repository:isthmus-key=…`` calls the key."""
+KEY_HEADER: Final = f"triton-grpc-protocol-{KEY_NAME}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +38,10 @@ class ModelTotals:
 class TritonClient:
     """One gRPC connection to one Triton."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, key: str | None = None) -> None:
+        """Connect when something is asked; ``key`` is of a Triton that lets not everybody load models."""
         self._client = aio.InferenceServerClient(address)
+        self._key = {} if key is None else {KEY_HEADER: key}
 
     async def __aenter__(self) -> Self:
         return self
@@ -55,16 +60,28 @@ class TritonClient:
             TailFailed: Triton refuses it.
         """
         try:
-            await self._client.load_model(name)
+            await self._client.load_model(name, headers=self._key)
         except utils.InferenceServerException as error:
             raise TailFailed(f"Triton cannot load {name}: {error.message()}") from error
 
     async def unload(self, name: str) -> None:
         """Unload a model."""
         try:
-            await self._client.unload_model(name)
+            await self._client.unload_model(name, headers=self._key)
         except utils.InferenceServerException as error:
             raise TailFailed(f"Triton cannot unload {name}: {error.message()}") from error
+
+    async def loaded(self) -> list[str]:
+        """List the models that are loaded.
+
+        Raises:
+            TailFailed: Triton is gone, or refuses to say.
+        """
+        try:
+            index = await self._client.get_model_repository_index(headers=self._key)
+        except utils.InferenceServerException as error:
+            raise TailFailed(f"Triton does not list its models: {error.message()}") from error
+        return [model.name for model in index.models if model.state == "READY"]
 
     async def infer(self, spec: ModelSpec, batch: Tensor) -> NDArray[np.float32]:
         """Run a batch (N, …) of the model's form and give probabilities (N, classes).

@@ -70,7 +70,7 @@ class TritonServer:
         """
         files = find_triton()
         self.repository.mkdir(parents=True, exist_ok=True)
-        backends = self._backends(files)
+        backends = lay_out_backends(files, self._folder / "backends")
         self.grpc_port, self._http_port = free_ports(2)
         self._shared_prefix = f"isthmus-{os.getpid()}-{self.grpc_port}"
         command = [
@@ -137,16 +137,6 @@ class TritonServer:
         except (OSError, http.client.HTTPException):  # URLError and a time-out are OSErrors
             return False
 
-    def _backends(self, files: TritonFiles) -> Path:
-        """Lay out a Python backend with the stub of this Python version beside it."""
-        folder = self._folder / "backends"
-        shutil.rmtree(folder, ignore_errors=True)
-        (folder / "python").mkdir(parents=True)
-        for file in (*files.python_backend.glob("*.so"), *files.python_backend.glob("*.py"), files.stub):
-            shutil.copy(file, folder / "python" / file.name)
-        bar_bytecode(folder / "python")
-        return folder
-
     def _wait_until_ready(self) -> None:
         assert self._process is not None
         until = time.monotonic() + READY_TIMEOUT_S
@@ -195,6 +185,16 @@ def find_triton() -> TritonFiles:
         if not path.exists():
             raise TritonUnavailable(f"the nvidia-pytriton wheel has no {path.relative_to(package.parent)}", mend=mend)
     return files
+
+
+def lay_out_backends(files: TritonFiles, folder: Path) -> Path:
+    """Lay out a Python backend with the stub of this Python version beside it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "python").mkdir(parents=True)
+    for file in (*files.python_backend.glob("*.so"), *files.python_backend.glob("*.py"), files.stub):
+        shutil.copy(file, folder / "python" / file.name)
+    bar_bytecode(folder / "python")
+    return folder
 
 
 def triton_environment(files: TritonFiles) -> dict[str, str]:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.parse
@@ -18,12 +19,15 @@ from conftest import RunningCluster, agent, isthmus
 from debian_binaries import ROOT, debian_binary
 
 from cluster.free_ports import free_ports
+from cluster.kubernetes.prometheus_query import PrometheusQuery, dashboard_queries, rule_queries
 from loadtests.child import Child
 from loadtests.clips import clip_path
 
 pytestmark = pytest.mark.service
 
 MONITORING = ROOT / "k8s" / "monitoring"
+DASHBOARDS = sorted((ROOT / "k8s" / "components" / "monitoring" / "dashboards").glob("*.json"))
+RATE_INTERVAL = "30s"
 WAIT_S = 60.0
 DOCUMENTED = re.compile(r"^\| `(isthmus_[a-z_]+)` \| (\w+)[^|]*\| ([^|]*)\|", re.MULTILINE)
 OF_PROMETHEUS = {"__name__", "instance", "job", "le"}
@@ -79,13 +83,39 @@ def camera(cluster: RunningCluster, cache: Path, tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture(scope="module")
-def prometheus(cluster: RunningCluster, camera: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+def lonely(
+    cluster: RunningCluster, camera: int, cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[int]:
+    """An agent whose link went away, so that it answers alone; gives the port of its metrics."""
+    folder = tmp_path_factory.mktemp("lonely")
+    between, port = free_ports(2)
+    relay = [
+        sys.executable, "-m", "loadtests.relay", "--upstream", f"127.0.0.1:{cluster.port}", "--listen", str(between),
+        "--script", "0:100",
+    ]  # fmt: skip
+    command = agent(
+        "--server", f"ws://127.0.0.1:{between}", "--source", str(clip_path("bikes")), "--cache", str(cache), "--json",
+        "--loop", "--fps", "2", "--policy", "cluster-only", "--device-id", "lonely", "--metrics-port", str(port),
+    )  # fmt: skip
+    with Child(relay, log=folder / "relay.log") as link:
+        link.wait_for("relay.listening", timeout_s=30)
+        with Child(command, log=folder / "agent.log") as child:
+            child.wait_for("frame", timeout_s=60)
+            link.stop()
+            yield port
+
+
+@pytest.fixture(scope="module")
+def prometheus(
+    cluster: RunningCluster, camera: int, lonely: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Prometheus]:
     folder = tmp_path_factory.mktemp("prometheus")
     text = (MONITORING / "prometheus.yml").read_text()
     for shipped, ours in (
         ("scrape_interval: 5s", "scrape_interval: 1s"),
+        ("evaluation_interval: 15s", "evaluation_interval: 1s"),
         ("127.0.0.1:8765", f"127.0.0.1:{cluster.port}"),
-        ("127.0.0.1:9200", f"127.0.0.1:{camera}"),
+        ('"127.0.0.1:9200"', f'"127.0.0.1:{camera}", "127.0.0.1:{lonely}"'),
     ):
         assert shipped in text
         text = text.replace(shipped, ours)
@@ -98,7 +128,7 @@ def prometheus(cluster: RunningCluster, camera: int, tmp_path_factory: pytest.Te
     ]  # fmt: skip
     with Child(command, log=folder / "prometheus.log"):
         server = Prometheus(port)
-        until(lambda: server.value("count(up == 1)") == 2, "both targets were scraped")
+        until(lambda: server.value("count(up == 1)") == 3, "all targets were scraped")
         yield server
 
 
@@ -114,13 +144,13 @@ def test_prometheus_finds_every_documented_metric_with_the_labels_that_are_docum
             assert one["metric"]["job"] == ("isthmus-agent" if name.startswith("isthmus_agent_") else "isthmus")
 
 
-def test_the_cluster_s_count_of_frames_is_the_agent_s(prometheus: Prometheus) -> None:
+def test_the_cluster_s_count_of_frames_is_the_agent_s(prometheus: Prometheus, camera: int) -> None:
     until(lambda: prometheus.value("sum(isthmus_agent_frames_total)") > 20, "twenty frames were answered")
     answered = 'sum(isthmus_agent_frames_total{where="cluster"} offset 5s)'
     received = 'sum(isthmus_frames_total{point="input",code="ok"})'
     # The counts are some seconds apart, and others have asked the cluster before: it never falls behind for long.
     until(lambda: prometheus.value(received) >= prometheus.value(answered) > 20, "the cluster caught up")
-    assert prometheus.value('sum(isthmus_agent_option_info{point="input"})') == 1
+    assert prometheus.value(f'isthmus_agent_option_info{{point="input",instance="127.0.0.1:{camera}"}}') == 1
 
 
 def test_the_shipped_rules_and_configuration_are_good_and_their_figures_come(prometheus: Prometheus) -> None:
@@ -130,6 +160,44 @@ def test_the_shipped_rules_and_configuration_are_good_and_their_figures_come(pro
     assert done.returncode == 0, done.stdout + done.stderr
     until(lambda: prometheus.value('isthmus:frames:rate1m{point="input"}') > 1, "the rate of frames was recorded")
     assert 0 < prometheus.value('isthmus:total_seconds:p95_1m{point="input"}') < 3
+
+
+def asked(file: Path) -> Iterator[PrometheusQuery]:
+    return rule_queries(file) if file.suffix == ".yml" else dashboard_queries(file, rate_interval=RATE_INTERVAL)
+
+
+@pytest.mark.parametrize("file", [*DASHBOARDS, MONITORING / "rules.yml"], ids=lambda file: file.name)
+def test_every_query_that_ships_is_answered_by_a_real_prometheus(
+    cluster: RunningCluster, prometheus: Prometheus, file: Path
+) -> None:
+    _refuse_a_frame(cluster)
+    silent = {query.where: query for query in asked(file)}
+    assert silent
+
+    def all_spoke() -> bool:
+        for where, query in list(silent.items()):
+            if _speaks(prometheus, query):
+                del silent[where]
+        return not silent
+
+    try:
+        until(all_spoke, "every query found its series")
+    except AssertionError:
+        pytest.fail(f"no series of: {[f'{query.where}: {query.expression}' for query in silent.values()]}")
+
+
+def _speaks(prometheus: Prometheus, query: PrometheusQuery) -> bool:
+    """Ask it; an alert is silent while nothing is wrong, and then each of its metrics has to be there."""
+    found = prometheus.query(query.expression)  # which raises where Prometheus does not understand it
+    return bool(found) or (query.kind == "alert" and all(prometheus.query(name) for name in query.metrics))
+
+
+def _refuse_a_frame(cluster: RunningCluster) -> None:
+    """Have a frame refused, so that there is something to count."""
+    url = f"http://127.0.0.1:{cluster.port}/v1/points/input/frame"
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(urllib.request.Request(url, data=b"no picture"), timeout=10)
+    refused.value.close()
 
 
 def test_top_shows_points_replicas_and_the_agent_with_its_cut(cluster: RunningCluster, camera: int) -> None:

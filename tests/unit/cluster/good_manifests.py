@@ -60,6 +60,7 @@ def good_objects() -> list[Plain]:
         thing("policy/v1", "PodDisruptionBudget", "agent", spec={"maxUnavailable": 1, "selector": labels("agent")}),
         thing("networking.k8s.io/v1", "NetworkPolicy", "agent", spec=POLICY),
         thing("networking.k8s.io/v1", "Ingress", "made", spec=INGRESS),
+        thing("gateway.networking.k8s.io/v1", "Gateway", "gateway", spec=GATEWAY),
         thing("gateway.networking.k8s.io/v1", "HTTPRoute", "made", spec=ROUTE),
         thing(
             "autoscaling/v2",
@@ -233,7 +234,23 @@ INGRESS = {
         }
     ],
 }
+GATEWAY = {
+    "gatewayClassName": "istio",
+    "listeners": [
+        {
+            "name": "https",
+            "port": 443,
+            "protocol": "HTTPS",
+            "hostname": "made.example",
+            "tls": {"mode": "Terminate", "certificateRefs": [{"kind": "Secret", "name": "tokens"}]},
+            "allowedRoutes": {"namespaces": {"from": "Same"}},
+        }
+    ],
+}
 ROUTE = {
-    "parentRefs": [{"name": "gateway"}],
-    "rules": [{"backendRefs": [{"name": "ray-serve-svc", "port": 8000}], "timeouts": {"request": "0s"}}],
+    "parentRefs": [{"name": "gateway", "sectionName": "https"}],
+    "rules": [
+        {"backendRefs": [{"name": "ray-serve-svc", "port": 8000}], "timeouts": {"request": "0s"}},
+        {"backendRefs": [{"name": "gateway-istio", "port": 443}]},
+    ],
 }

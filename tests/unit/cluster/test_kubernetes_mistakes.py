@@ -90,6 +90,11 @@ CUSTOM = [
             "spec.groups[0].rules[0].expression"),
     Mistake("PrometheusRule/made", "spec|groups|0|rules|0|expr", GONE, "'expr' is missing", "spec.groups[0].rules[0]"),
     Mistake("HTTPRoute/made", "spec|rules|0|timeout", "1s", "no such field", "spec.rules[0].timeout"),
+    Mistake("Gateway/gateway", "spec|listeners|0|tls|certificates", [], "no such field",
+            "spec.listeners[0].tls.certificates"),
+    Mistake("Gateway/gateway", "spec|listeners|0|protocol", "WSS", "is not one of", "spec.listeners[0].protocol"),
+    Mistake("Gateway/gateway", "spec|listeners|0|allowedRoutes|namespaces|from", "Here", "is not one of",
+            "spec.listeners[0].allowedRoutes.namespaces.from"),
 ]  # fmt: skip
 SERVE = [
     Mistake("RayService/ray", "spec|serveConfigV2", GONE, "serves nothing", "spec.serveConfigV2"),
@@ -143,6 +148,8 @@ NAMES = [
     Mistake("Deployment/agent", f"{POD}|volumes|3|projected|sources|0|secret|name", "gone", "no Secret/gone",
             f"{POD_AT}.volumes[3].projected.sources[0].secret"),
     Mistake("Ingress/made", "spec|tls|0|secretName", "gone", "no Secret/gone", "spec.tls[0]"),
+    Mistake("Gateway/gateway", "spec|listeners|0|tls|certificateRefs|0|name", "gone", "no Secret/gone",
+            "spec.listeners[0].tls.certificateRefs[0]"),
     Mistake("PodMonitor/ray", "spec|podMetricsEndpoints|1|authorization|credentials|name", "gone", "no Secret/gone",
             "spec.podMetricsEndpoints[1].authorization.credentials"),
     Mistake("RayService/ray", "spec|rayClusterConfig|authOptions", {"secretName": "gone"}, "no Secret/gone",
@@ -192,6 +199,12 @@ BACKENDS = [
     Mistake("HTTPRoute/made", "spec|rules|0|backendRefs|0|name", "gone", "no Service/gone",
             "spec.rules[0].backendRefs[0]"),
     Mistake("HTTPRoute/made", "spec|rules|0|backendRefs|0|port", 80, "has no port 80", "spec.rules[0].backendRefs[0]"),
+    Mistake("HTTPRoute/made", "spec|parentRefs|0|name", "gone", "no Gateway/gone in the namespace made",
+            "spec.parentRefs[0]"),
+    Mistake("HTTPRoute/made", "spec|parentRefs|0|sectionName", "http", "Gateway/gateway has no listener 'http'"),
+    # Only Istio's is known to make a Service of this name.
+    Mistake("Gateway/gateway", "spec|gatewayClassName", "other", "no Service/gateway-istio",
+            "HTTPRoute/made: spec.rules[1].backendRefs[0]"),
 ]  # fmt: skip
 HOSTS = [
     Mistake("Deployment/agent", f"{AGENT}|args|1", "ws://isthmus-serve-svc:8000", "no Service/isthmus-serve-svc",

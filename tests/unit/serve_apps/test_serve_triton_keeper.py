@@ -3,6 +3,7 @@ import asyncio
 import pytest
 from triton_fakes import FakeServer, FakeTriton, spec, user
 
+from cluster.triton.external import ExternalServer, ExternalTriton
 from serve_apps import triton_keeper
 from serve_apps.triton_keeper import TritonKeeper
 from wire.errors import TritonUnavailable
@@ -134,3 +135,21 @@ async def test_leaving_stops_triton_and_the_watch_over_it(keeper, server):
         pass
     await asyncio.sleep(0.01)
     assert (server.alive, server.starts) == (False, 1)
+
+
+async def test_models_that_nobody_is_known_to_use_are_let_go_at_the_start(server):
+    triton = FakeTriton(left=("old",))
+    async with TritonKeeper(server, connect=lambda _: triton) as keeper:
+        await keeper.acquire(spec(), user(1))
+    assert triton.asked == [("unload", "old"), ("load", "model")]
+
+
+async def test_a_triton_that_is_somebody_elses_is_waited_for_and_given_its_models_again(tmp_path, monkeypatch):
+    answers = [True, False, False, True]
+    monkeypatch.setattr(ExternalServer, "responds", lambda _, *, timeout_s: answers.pop(0) if answers else True)
+    triton = FakeTriton()
+    server = ExternalServer(ExternalTriton(address="127.0.0.1:1", repository=tmp_path))
+    async with TritonKeeper(server, connect=lambda _: triton) as keeper:
+        await keeper.acquire(spec(), user(1))
+        await restarted(keeper)
+    assert triton.asked == [("load", "model"), ("load", "model")]

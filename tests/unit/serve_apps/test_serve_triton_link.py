@@ -108,6 +108,7 @@ async def test_a_triton_that_died_is_found_where_it_came_back_with_what_was_load
         await link.infer(spec(), BATCH)
     assert (await answered(link)).shape == (2, 3)
     assert link.client.address == "second"
+    assert not link.away
     assert host.acquired == [("first", "model", "replica-1"), ("second", "model", "replica-1")]
     assert host.complaints == []
 
@@ -119,6 +120,7 @@ async def test_batches_are_refused_at_once_while_triton_is_away(link, host):
         with pytest.raises(TailFailed, match=words) as caught:
             await link.infer(spec(), BATCH)
         assert caught.value.retryable
+    assert link.away
 
 
 async def test_a_host_that_cannot_be_asked_is_asked_again(link, host):
@@ -185,6 +187,8 @@ async def test_a_model_that_triton_forgot_is_loaded_again(link, host):
     FakeClient.faults.clear()
     await answered(link)
     assert len(host.acquired) == 2
+    # Its keeper takes the model for loaded, if it did not see Triton start again.
+    assert host.complaints == [("first", "model")]
 
 
 async def test_a_batch_that_the_model_itself_fails_at_sends_nobody_looking(link, host):

@@ -25,10 +25,11 @@ def dead(number):
 
 
 class FakeTriton:
-    """Notes what it is asked to load and unload; loading takes a few turns of the loop."""
+    """Notes what it is asked to load and unload; loading takes a few turns of the loop; ``left`` is there already."""
 
-    def __init__(self, address="first"):
+    def __init__(self, address="first", left=()):
         self.address = address
+        self.left = left
         self.asked = []
         self.fails = set()
         self.closed = False
@@ -42,6 +43,9 @@ class FakeTriton:
 
     async def unload(self, name):
         self.asked.append(("unload", name))
+
+    async def loaded(self):
+        return list(self.left)
 
     async def infer(self, of, batch):
         return np.full((len(batch), of.classes), 0.5, np.float32)
