@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
 
-.PHONY: demo test check lint types contracts k8s k8s-serve-config clean weights rivals
+.PHONY: demo test check lint types contracts k8s k8s-serve-config k8s-monitoring images clean weights rivals
 
 demo: $(VENV)/ready
 	$(BIN)/isthmus demo
@@ -31,8 +31,16 @@ k8s: $(VENV)/ready
 # Makes each overlay's patch of its cluster.yaml anew; a test says when that is due.
 BUNDLE := bundles/efficientnet-lite0
 k8s-serve-config: $(BUNDLE)
-	for overlay in k8s/overlays/*; do $(BIN)/isthmus serve-config $$overlay/cluster.yaml --bundle-at $(BUNDLE) \
+	for overlay in $(dir $(wildcard k8s/overlays/*/cluster.yaml)); do $(BIN)/isthmus serve-config $$overlay/cluster.yaml --bundle-at $(BUNDLE) \
 		--patch isthmus --out $$overlay/serve-config.yaml || exit 1; done
+
+# Makes the PrometheusRule of k8s/monitoring/rules.yml, and the dashboards.
+k8s-monitoring: $(VENV)/ready
+	$(BIN)/python -m cluster.kubernetes.monitoring_files k8s
+
+# The images that k8s/ names, with docker or else podman; build.sh says what it takes from the environment.
+images:
+	BUNDLE=$(BUNDLE) k8s/images/build.sh $(IMAGES)
 
 $(BUNDLE): $(VENV)/ready
 	$(BIN)/isthmus bundle build

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from replayed_image import ReplayedImage, replay
 
 from cluster.backbones.registry import load_backbone
 from cluster.bundles.builder import BundleBuilder
@@ -68,6 +69,12 @@ def cluster(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the agents of all tests keep the bundle, so that it is fetched and profiled once."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def agent_image(tmp_path_factory: pytest.TempPathFactory) -> ReplayedImage:
+    """What the agent's image holds, installed once for all who look at it."""
+    return replay("agent", tmp_path_factory.mktemp("agent-image"))
 
 
 @pytest.fixture(autouse=True)

@@ -4,20 +4,19 @@ import asyncio
 import json
 import shutil
 import subprocess
-import venv
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import RunningCluster, agent, isthmus
+from replayed_image import ReplayedImage
 
+from cluster.free_ports import free_ports
 from loadtests.clips import clip_path
 from loadtests.link_script import LinkState
 from loadtests.relay import Relay
 
 pytestmark = pytest.mark.service
-
-ROOT = Path(__file__).parents[2]
 
 
 def play(url: str, cache: Path, *words: str, timeout_s: float = 120) -> list[dict[str, Any]]:
@@ -137,19 +136,24 @@ def test_without_tokens_only_loopback_is_served(cluster: RunningCluster) -> None
     assert "127.0.0.1" in done.stderr
 
 
-def test_the_agent_runs_where_only_its_own_extra_is_installed(cluster: RunningCluster, tmp_path: Path) -> None:
-    folder = tmp_path / "venv"
-    venv.create(folder, with_pip=True)
-    python = folder / "bin" / "python"
-    install = [python, "-m", "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt", f"{ROOT}[agent]"]
-    subprocess.run(install, check=True, timeout=280)
-    for absent in ("torch", "ray"):
-        assert subprocess.run([python, "-c", f"import {absent}"], capture_output=True, check=False).returncode
+def test_the_agent_runs_and_is_healthy_where_its_image_alone_is_installed(
+    cluster: RunningCluster, agent_image: ReplayedImage, tmp_path: Path
+) -> None:
+    (port,) = free_ports(1)
     command = [
-        folder / "bin" / "isthmus-agent", "--server", cluster.url, "--source", str(clip_path("bikes")), "--json",
-        "--frames", "5", "--cache", tmp_path / "cache", "--policy", "cluster-only", "--deadline-ms", "3000",
+        *agent_image.entrypoint, "--server", cluster.url, "--source", agent_image.root / "usr/share/isthmus/bikes.mp4",
+        "--json", "--frames", "30", "--cache", tmp_path / "cache", "--policy", "cluster-only", "--deadline-ms", "3000",
+        "--metrics-port", str(port),
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    answered = frames([json.loads(line) for line in done.stdout.splitlines()])
-    assert [frame["where"] for frame in answered] == ["cluster"] * 5
+    healthy = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=agent_image.environment) as process:
+        assert process.stdout
+        events = []
+        for line in process.stdout:
+            events.append(json.loads(line))
+            if len(frames(events)) in (5, 20) and events[-1]["event"] == "frame":
+                healthy.append(agent_image.healthy(port))
+    assert process.returncode == 0
+    assert [frame["where"] for frame in frames(events)] == ["cluster"] * 30
+    assert healthy == [True, True]
+    assert not agent_image.healthy(port)
