@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from image_recipe import read_recipe
 from pod_root import PATH
 
 from cluster.kubernetes.manifest import Manifest
@@ -12,8 +13,6 @@ from cluster.kubernetes.plain import Plain, list_at, map_at, text_at
 from cluster.kubernetes.rendering import Rendering
 
 _VARIABLE: Final = re.compile(r"\$\(([A-Za-z0-9_.-]+)\)")
-ENTRY_POINTS: Final = {"isthmus-agent": ["isthmus-agent"], "isthmus-cluster": [], "isthmus-bundle": []}
-"""What each of our images runs before its arguments, by the last part of the image's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +66,8 @@ def environment_of(container: Plain, around: Surroundings) -> dict[str, str]:
 
 def command_of(container: Plain, environment: Mapping[str, str]) -> list[str]:
     """Give a container's command and arguments, with $(VARIABLES) filled in."""
-    image = text_at(container, "image").rsplit("/", 1)[-1].split(":")[0].split("@")[0]
-    words = list_at(container, "command") or ENTRY_POINTS[image]
+    image = text_at(container, "image").rsplit("/", 1)[-1].split(":")[0].removeprefix("isthmus-")
+    words = list_at(container, "command") or read_recipe(image).final.last("ENTRYPOINT").words
     return [expanded(word, environment) for word in [*words, *list_at(container, "args")]]
 
 

@@ -45,9 +45,6 @@ class Root:
         """Give the shell script that makes the root there and becomes the command; for a mount namespace of its own."""
         root = str(at)
         lines = ["set -eu", f"mount -t tmpfs -o mode=0755 none {quote(root)}", f"cd {quote(root)}"]
-        # The later ones may lie within the earlier ones.
-        for folder in sorted({*filter(_is_there, SYSTEM), str(PROJECT), sys.prefix, sys.base_prefix}):
-            lines += _bound(folder, folder, read_only=True)
         for link in LINKED:
             path = Path(link)
             lines += [f"ln -s {quote(str(path.readlink()))} .{link}"] if path.is_symlink() else _bound(link, link)
@@ -55,7 +52,10 @@ class Root:
         lines += [f"cp {path} etc/" for path in ("/etc/ld.so.cache", "/etc/nsswitch.conf") if _is_there(path)]
         lines += [f"printf %s {quote(PASSWD)} > etc/passwd", "touch etc/hosts"]
         lines.append(f"mount --bind {quote(str(self.hosts))} etc/hosts")
-        for mount in self.mounts:
+        own = {*filter(_is_there, SYSTEM), str(PROJECT), sys.prefix, sys.base_prefix}
+        image = [Mount(folder=Path(folder), at=folder, read_only=True) for folder in own]
+        # Some lie within others: the project may well be somewhere below /tmp, which is a volume.
+        for mount in sorted([*image, *self.mounts], key=lambda mount: mount.at):
             lines += _bound(str(mount.folder), mount.at, read_only=mount.read_only)
         if self.read_only:
             lines.append("mount -o remount,ro .")

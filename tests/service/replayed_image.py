@@ -54,18 +54,16 @@ class ReplayedImage:
         return done.returncode == 0
 
 
-def replay(name: str, root: Path, *, plan_only: bool = False, compiled: bool = True) -> ReplayedImage:
+def replay(name: str, root: Path, *, plan_only: bool = False) -> ReplayedImage:
     """Run the stages of an image one after the other, and lay out what the last one copies from them.
 
     All stages have one root. Where pip shall only plan, the dependencies are missing from it, and our code is there.
-    Python is compiled as in the image, unless it is to go faster.
     """
     recipe = read_recipe(name)
-    first = {} if compiled else {"PIP_NO_COMPILE": "1"}
     told: dict[str, dict[str, str]] = {}
     said: list[str] = []
     for stage in recipe.stages[:-1]:
-        told[stage.name] = _run(stage, root, told.get(stage.base, first), said, plan_only=plan_only)
+        told[stage.name] = _run(stage, root, told.get(stage.base, {}), said, plan_only=plan_only)
     for step in recipe.final.all("COPY"):
         _copy(step.value.split(), root, root)
     planned = (word.rpartition("-") for found in PLANNED.findall("\n".join(said)) for word in found.split())

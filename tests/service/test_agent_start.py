@@ -122,7 +122,8 @@ async def test_a_new_bundle_is_fetched_and_swapped_in_between_two_frames(
         del cluster.replaced["/v1/version"]
         run = await work
     fallbacks = [line["fallback"] for line in run.answers]
-    assert "refused:wrong_bundle" in fallbacks
+    # Either a frame was refused, or the stream that is opened before the first one.
+    assert {"refused:wrong_bundle", "unserved"} & set(fallbacks)
     assert fallbacks[-1] is None
     assert len(fallbacks) == 60
     assert [line["bundle"] for line in run.events("bundle.swapped")] == [cluster.bundle.digest]
