@@ -15,7 +15,7 @@ from typing import Final, Protocol, Self
 from cluster.triton.client import TritonClient
 from cluster.triton.repository import ModelSpec
 from serve_apps.triton_models import Loads, ModelUser, TritonModels
-from wire.errors import IsthmusError
+from wire.errors import IsthmusError, TritonUnavailable
 
 LOOK_S: Final = 0.25
 """How often it is seen whether the process still runs."""
@@ -24,6 +24,7 @@ ASK_TIMEOUT_S: Final = 2.0
 SILENCES: Final = 2
 """So many asked in vain, one after the other, are a Triton that hangs: on a machine that is busy one proves nothing."""
 REFRESH_S: Final = 15.0
+LOAD_S: Final = 60.0
 FRESH_S: Final = 3.0
 RELOAD_S: Final = 60.0
 FIRST_RETRY_S: Final = 0.5
@@ -110,9 +111,19 @@ class TritonKeeper:
         return self._server.address
 
     async def acquire(self, spec: ModelSpec, user: ModelUser) -> None:
-        """Have a model ready for a user; as ``TritonModels.acquire``."""
+        """Have a model ready for a user; as ``TritonModels.acquire``.
+
+        Raises:
+            TritonUnavailable: it is not loaded in time; Triton is started again.
+        """
         await self._up.wait()
-        await self._models.acquire(spec, user)
+        try:
+            async with asyncio.timeout(LOAD_S):
+                await self._models.acquire(spec, user)
+        except TimeoutError as error:
+            fault = f"{spec.name} was not loaded within {LOAD_S:.0f} s"
+            self._give_up(fault)
+            raise TritonUnavailable(fault, mend="Triton is started again") from error
 
     async def release(self, name: str, user: ModelUser) -> None:
         """Let a user of a model go."""
@@ -136,10 +147,13 @@ class TritonKeeper:
                 await self._models.refresh(name)
         except (TimeoutError, IsthmusError, OSError) as error:
             log.warning("model.stuck %s: %s", name, error)
-            self._complaint = what
-            self._up.clear()
+            self._give_up(what)
         finally:
             self._refreshed_s[name] = time.monotonic()
+
+    def _give_up(self, why: str) -> None:
+        self._complaint = why
+        self._up.clear()
 
     async def _keep(self) -> None:
         while True:

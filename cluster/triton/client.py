@@ -3,6 +3,7 @@
 Owns the gRPC client and the translation of its errors.
 """
 
+import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -18,6 +19,10 @@ from wire.tensor_form import Tensor
 
 INFER_TIMEOUT_S = 30.0
 STATISTICS_TIMEOUT_S = 2.0
+UNLOAD_TIMEOUT_S: Final = 10.0
+UNLOAD_LOOK_S: Final = 0.05
+GONE: Final = "UNAVAILABLE"
+"""The state of a model that Triton knows of and does not hold."""
 KEY_NAME: Final = "isthmus-key"
 """What ``--grpc-restricted-protocol=model-repository:isthmus-key=…`` calls the key."""
 KEY_HEADER: Final = f"triton-grpc-protocol-{KEY_NAME}"
@@ -65,11 +70,22 @@ class TritonClient:
             raise TailFailed(f"Triton cannot load {name}: {error.message()}") from error
 
     async def unload(self, name: str) -> None:
-        """Unload a model."""
+        """Unload a model, and wait until it is gone.
+
+        Triton answers before that, and one that is loaded again meanwhile was seen to hang.
+
+        Raises:
+            TailFailed: Triton refuses it, or the model does not go.
+        """
         try:
             await self._client.unload_model(name, headers=self._key)
+            async with asyncio.timeout(UNLOAD_TIMEOUT_S):
+                while (await self._states()).get(name, GONE) != GONE:  # noqa: ASYNC110 - Triton tells nobody
+                    await asyncio.sleep(UNLOAD_LOOK_S)
         except utils.InferenceServerException as error:
             raise TailFailed(f"Triton cannot unload {name}: {error.message()}") from error
+        except TimeoutError as error:
+            raise TailFailed(f"Triton has not unloaded {name} within {UNLOAD_TIMEOUT_S:.0f} s") from error
 
     async def loaded(self) -> list[str]:
         """List the models that are loaded.
@@ -78,10 +94,13 @@ class TritonClient:
             TailFailed: Triton is gone, or refuses to say.
         """
         try:
-            index = await self._client.get_model_repository_index(headers=self._key)
+            return [name for name, state in (await self._states()).items() if state == "READY"]
         except utils.InferenceServerException as error:
             raise TailFailed(f"Triton does not list its models: {error.message()}") from error
-        return [model.name for model in index.models if model.state == "READY"]
+
+    async def _states(self) -> dict[str, str]:
+        index = await self._client.get_model_repository_index(headers=self._key)
+        return {model.name: model.state for model in index.models}
 
     async def infer(self, spec: ModelSpec, batch: Tensor) -> NDArray[np.float32]:
         """Run a batch (N, …) of the model's form and give probabilities (N, classes).

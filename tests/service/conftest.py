@@ -20,6 +20,12 @@ from wire.bundle import Bundle
 START_TIMEOUT_S = 240.0
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the files whose tests share the cluster come last: those with one of their own have the machine for it."""
+    sharing = {item.path for item in items if "cluster" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: item.path in sharing)
+
+
 @dataclass(frozen=True, slots=True)
 class RunningCluster:
     bundle: Bundle

@@ -98,6 +98,18 @@ async def test_a_triton_that_cannot_load_a_model_anew_is_started_again(keeper, t
         assert tritons["triton-2"].asked == [("load", "model")]
 
 
+async def test_a_triton_that_hangs_while_it_loads_a_model_is_started_again(keeper, server, tritons, monkeypatch):
+    monkeypatch.setattr(triton_keeper, "LOAD_S", 0.05)
+    async with keeper:
+        await keeper.acquire(spec("other"), user(1))
+        tritons["triton-1"].hangs.add("model")
+        with pytest.raises(TritonUnavailable, match="model was not loaded within"):
+            await keeper.acquire(spec(), user(2))
+        assert await keeper.address() == "triton-2"
+        await keeper.acquire(spec(), user(2))
+        assert tritons["triton-2"].asked == [("load", "other"), ("load", "model")]
+
+
 async def test_a_complaint_of_one_that_is_gone_already_changes_nothing(keeper, server, tritons):
     async with keeper:
         await keeper.acquire(spec(), user(1))

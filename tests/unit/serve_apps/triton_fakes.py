@@ -32,6 +32,7 @@ class FakeTriton:
         self.left = left
         self.asked = []
         self.fails = set()
+        self.hangs = set()
         self.closed = False
 
     async def load(self, name):
@@ -40,6 +41,8 @@ class FakeTriton:
             await asyncio.sleep(0)
         if name in self.fails:
             raise TailFailed(f"Triton cannot load {name}")
+        if name in self.hangs:
+            await asyncio.Event().wait()
 
     async def unload(self, name):
         self.asked.append(("unload", name))
