@@ -8,7 +8,6 @@ from typing import Final
 from image_recipe import read_recipe
 from pod_root import PATH
 
-from cluster.kubernetes.manifest import Manifest
 from cluster.kubernetes.plain import Plain, list_at, map_at, text_at
 from cluster.kubernetes.rendering import Rendering
 
@@ -76,10 +75,9 @@ def expanded(text: str, environment: Mapping[str, str]) -> str:
     return _VARIABLE.sub(lambda found: environment.get(found[1], found[0]), text)
 
 
-def security_of(template: Manifest | Plain, container: Plain) -> Plain:
+def security_of(template: Plain, container: Plain) -> Plain:
     """Give the container's security context over its pod's."""
-    pod = template.plain if isinstance(template, Manifest) else template
-    return {**map_at(pod, "spec", "securityContext"), **map_at(container, "securityContext")}
+    return {**map_at(template, "spec", "securityContext"), **map_at(container, "securityContext")}
 
 
 def _value(entry: Plain, around: Surroundings, before: Mapping[str, str]) -> str:

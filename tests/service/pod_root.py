@@ -59,15 +59,9 @@ class Root:
             lines += _bound(str(mount.folder), mount.at, read_only=mount.read_only)
         if self.read_only:
             lines.append("mount -o remount,ro .")
-        words = [
-            _program("chroot"),
-            root,
-            _program("setpriv"),
-            f"--reuid={self.user}",
-            f"--regid={self.group}",
-            "--clear-groups",
-        ]
-        words.append("--pdeathsig=KILL")  # a change of the user forgets what unshare said of it
+        # A change of the user forgets what unshare said of our end, so it is said once more.
+        user = [f"--reuid={self.user}", f"--regid={self.group}", "--clear-groups", "--pdeathsig=KILL"]
+        words = [_program("chroot"), root, _program("setpriv"), *user]
         if self.drops_all:
             words += ["--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]
         started = ["sh", "-c", f'cd {quote(directory)} && exec "$@"', "sh", *command]

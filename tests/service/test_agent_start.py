@@ -122,7 +122,8 @@ async def test_a_new_bundle_is_fetched_and_swapped_in_between_two_frames(
         del cluster.replaced["/v1/version"]
         run = await work
     fallbacks = [line["fallback"] for line in run.answers]
-    # Either a frame was refused, or the stream that is opened before the first one.
+    # The old bundle was refused: to a frame, or to the stream that is opened before the first one.
+    assert cluster.hellos[0][1].bundle == old.digest
     assert {"refused:wrong_bundle", "unserved"} & set(fallbacks)
     assert fallbacks[-1] is None
     assert len(fallbacks) == 60
