@@ -1,7 +1,10 @@
 """The Triton of the overlay ``gpu``: a real one, with the arguments of its container, kept as somebody else's."""
 
 import asyncio
+import contextlib
+import os
 import shutil
+import signal
 import subprocess
 import urllib.error
 import urllib.request
@@ -19,7 +22,7 @@ from cluster.kubernetes.rendering import rendering_of
 from cluster.triton.client import TritonClient
 from cluster.triton.external import ExternalServer, ExternalTriton
 from cluster.triton.repository import ModelSpec
-from cluster.triton.server import find_triton, lay_out_backends, triton_environment
+from cluster.triton.server import SHARED_MEMORY, find_triton, lay_out_backends, triton_environment
 from serve_apps.triton_keeper import TritonKeeper
 from serve_apps.triton_link import TritonLink
 from serve_apps.triton_models import ModelUser
@@ -66,7 +69,9 @@ class ContainersTriton:
             words.append(word)
         # The container has its backends where Triton looks, and a GPU.
         backends = lay_out_backends(self._files, folder / "backends")
-        self._command = [*words, f"--backend-directory={backends}", "--allow-gpu-metrics=false"]
+        self._shared_prefix = f"isthmus-external-{self.grpc_port}-"
+        shared = f"--backend-config=python,shm-region-prefix-name={self._shared_prefix}"
+        self._command = [*words, f"--backend-directory={backends}", "--allow-gpu-metrics=false", shared]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -76,9 +81,13 @@ class ContainersTriton:
             )
 
     def kill(self) -> None:
+        """End it with its models' processes and their memory, as a container ends."""
         if self._process is not None:
-            self._process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+            for region in SHARED_MEMORY.glob(f"{self._shared_prefix}*"):
+                region.unlink(missing_ok=True)
 
     def external(self, key_file: Path | None) -> ExternalTriton:
         return ExternalTriton(address=f"127.0.0.1:{self.grpc_port}", repository=self.repository, key_file=key_file)
