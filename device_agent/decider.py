@@ -7,6 +7,7 @@ virtual time decides with this very code.
 import random
 from collections.abc import Container
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final
 
 import numpy as np
@@ -65,13 +66,15 @@ class Decider:
         moved = held is not None and row != held.row
         self.switches += moved
         now_s, cluster_s = snapshot.now_s, snapshot.estimates.cluster_s
-        if held is None:
-            self._held = Held(row, now_s, cluster_s, since_s=now_s, calm_s=CALM_S)
-        elif moved:
-            self._held = Held(row, now_s, cluster_s, since_s=now_s, calm_s=next_calm_s(held, snapshot))
-        else:
-            best_cluster_s = cluster_s if decision.is_best else held.cluster_s
-            self._held = Held(row, now_s, best_cluster_s, since_s=held.since_s, calm_s=held.calm_s)
+        since_s, calm_s, down_s = now_s, CALM_S, -inf
+        if held is not None:
+            down_s = held.down_s
+            since_s, calm_s = (now_s, next_calm_s(held, snapshot)) if moved else (held.since_s, held.calm_s)
+            if not moved and not decision.is_best:
+                cluster_s = held.cluster_s
+        if decision.gave_way == "link_down":
+            down_s = now_s
+        self._held = Held(row, now_s, cluster_s, since_s=since_s, calm_s=calm_s, down_s=down_s)
 
     def local_s(self) -> float:
         """Give the expected seconds of the device's own answer."""

@@ -28,6 +28,8 @@ BACK_OFF: Final = 2.0
 """By such a factor the time grows after which load that has become less is followed, when it was followed too soon."""
 STAYS: Final = 4.0
 """It was not too soon if the agent stays so many times as long."""
+OUTAGE_S: Final = 2.0
+"""For so long after an outage, a change of load is no news to be followed by chance: it came unheard."""
 _TIE: Final = 1e-6
 
 GaveWay = Literal["link_down", "unserved"]
@@ -125,6 +127,8 @@ def _kept(snapshot: Snapshot, costs: Costs, score: Floats, within: Flags, best: 
     gain = score[held.row] - score[best]
     if gain <= MARGIN * score[held.row] + snapshot.goal.latency * MOVE_PRICE_S:
         return held.row
+    if snapshot.now_s - held.down_s < OUTAGE_S:
+        return best
     change_s = snapshot.estimates.looks * (snapshot.estimates.cluster_s - held.cluster_s)
     worse_s, freed_s = change_s[held.row], -change_s[best]
     own = (gain - snapshot.goal.latency * (worse_s + freed_s)) / gain

@@ -58,6 +58,8 @@ class Held:
     """When the agent came to it."""
     calm_s: float
     """Within such a time, by chance, an option is gone to whose load has become less."""
+    down_s: float = -inf
+    """When it was last held because the link was down."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -49,7 +49,7 @@ def _latency(axes: Axes, frames: list[Event], colours: dict[str, str], record: D
     axes.plot(_times(alone, record), [f["latency_ms"] for f in alone], "x", ms=5, color="black", label="finished alone")
     _plain_log_scale(axes)
     axes.set_ylabel("latency, ms")
-    axes.legend(loc="upper left", ncols=4, fontsize=8, framealpha=0.9)
+    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=7, fontsize=8, frameon=False)
 
 
 def _choice(axes: Axes, frames: list[Event], options: list[str], colours: dict[str, str], record: DemoRecord) -> None:

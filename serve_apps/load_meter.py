@@ -15,6 +15,8 @@ WINDOW_S: Final = 2.0
 """Over how long utilisation is taken."""
 HALF_LIFE_S: Final = 2.0
 """How fast an idle replica forgets that it was slow: nobody would come back to correct an old number."""
+ALONE_FASTER, ALONE_SLOWER = 0.5, 0.05
+"""Share of a frame that came alone in what such a frame takes: one that was faster says more than one that was not."""
 QUEUE_HALF_LIFE_S: Final = 0.2
 """How fast the published queue follows the real one: it saws up and down with every batch, which says nothing."""
 
@@ -22,7 +24,8 @@ QUEUE_HALF_LIFE_S: Final = 0.2
 class LoadMeter:
     """How one replica stands: time in the tail, time in the queue, share of time that it was busy.
 
-    ``unloaded_s`` is what a frame takes when the replica has nothing else to do.
+    ``unloaded_s`` is what a frame takes when the replica has nothing else to do, as it was seen at the start, when much
+    else starts too. Frames that come alone correct it: an idle replica is sent one every second (``Health``).
     """
 
     def __init__(self, point: PointName, *, unloaded_s: float, now: float) -> None:
@@ -39,8 +42,14 @@ class LoadMeter:
         self.state: LoadState = "starting"
         self.node: NodeLoad = UNKNOWN
 
-    def answered(self, *, service_s: float, queue_s: float, busy_s: float, now: float) -> None:
-        """Note one answered frame: what a frame alone takes, the queue now, and this frame's share of the busy time."""
+    def answered(self, *, service_s: float, queue_s: float, busy_s: float, alone: bool = False, now: float) -> None:
+        """Note one answered frame: what a frame alone takes, the queue now, and this frame's share of the busy time.
+
+        ``alone`` says that nothing else was there while it was answered, so that ``busy_s`` is all it took.
+        """
+        if alone:
+            share = ALONE_FASTER if busy_s < self._unloaded_s else ALONE_SLOWER
+            self._unloaded_s += share * (busy_s - self._unloaded_s)
         self._service_s = self._service(now)
         self._service_s += MEMORY * (service_s - self._service_s)
         self._answered_at = now

@@ -250,6 +250,7 @@ class Tail:
             service_s=decode_s + self._batcher(option).times.alone_s,
             queue_s=self._expected_wait_s(now),
             busy_s=decode_s + computed.compute_s / computed.batch_size,
+            alone=computed.batch_size == 1 and not self._meter.in_flight,
             now=now,
         )
         return Result(

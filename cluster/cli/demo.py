@@ -1,5 +1,6 @@
 """``isthmus demo``: the main job, seen from a chair."""
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -74,10 +75,15 @@ def command(
             record = run_demo(settings, screen)
     figures = report(record)
     write_json({"script": script or DEFAULT_SCRIPT, **figures.as_plain()}, out / "demo.json")
+    frames = "".join(f"{json.dumps(frame)}\n" for frame in record.frames())
+    (out / "frames.jsonl").write_text(frames, encoding="utf-8")
     picture = out / "demo.png"
     draw(record, picture)
     _print(figures, record.emulated)
-    output().print(f"picture: {picture}    figures: {out / 'demo.json'}    cluster's log: {out / 'cluster.log'}")
+    output().print(
+        f"picture: {picture}    figures: {out / 'demo.json'}    every frame: {out / 'frames.jsonl'}    "
+        f"cluster's log: {out / 'cluster.log'}"
+    )
     if figures.failures:
         raise DemoFailed("; ".join(figures.failures), mend=f"look at {picture} and {out / 'cluster.log'}")
 

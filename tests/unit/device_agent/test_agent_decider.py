@@ -174,6 +174,20 @@ def test_a_point_that_fills_up_whenever_it_is_come_to_is_come_to_ever_more_seldo
     assert third > 1.3 * second
 
 
+def test_load_that_became_less_while_the_link_was_down_is_followed_at_once() -> None:
+    def frames_until_the_move(seed: int, *, link_up: bool) -> int:
+        decider = decider_of(seed=seed)
+        for step in range(20):
+            now_s = 1.0 + step / 10
+            for point in ("input", "mid"):
+                decider.cluster.note_loads([load(point, service_s=0.003, queue_s=9.0)], now_s=now_s)
+            assert chosen(decider, now_s=now_s, link_up=link_up) == "output/whole"
+        return round((moves_at_s(decider, "mid/coarse", 0.0, from_s=now_s) - now_s) / 0.1)
+
+    assert {frames_until_the_move(seed, link_up=False) for seed in range(10)} == {1}
+    assert max(frames_until_the_move(seed, link_up=True) for seed in range(10)) > 3
+
+
 def test_now_and_then_the_options_that_code_the_frames_own_pixels_are_asked_for_their_size() -> None:
     decider = decider_of()
     assert decider.wants_sizes(1.0) == (PIXELS,)

@@ -1,6 +1,6 @@
 import pytest
 
-from serve_apps.load_meter import HALF_LIFE_S, MEMORY, QUEUE_HALF_LIFE_S, WINDOW_S, LoadMeter
+from serve_apps.load_meter import ALONE_SLOWER, HALF_LIFE_S, MEMORY, QUEUE_HALF_LIFE_S, WINDOW_S, LoadMeter
 from serve_apps.node_load import NodeLoad
 
 UNLOADED_S = 0.010
@@ -37,6 +37,19 @@ def test_an_idle_replica_forgets_that_it_was_slow(meter):
         answer(meter, 100.0, service_s=0.410)
     assert meter.signal(100.0 + HALF_LIFE_S).service_s == pytest.approx(0.210, rel=1e-3)
     assert meter.signal(100.0 + 20 * HALF_LIFE_S).service_s == pytest.approx(UNLOADED_S, rel=1e-3)
+
+
+def test_frames_that_come_alone_correct_what_was_seen_while_all_started(meter):
+    for step in range(10):
+        meter.answered(service_s=0.002, queue_s=0.0, busy_s=0.002, alone=True, now=100.0 + step)
+    assert meter.signal(100.0 + 30 * HALF_LIFE_S).service_s == pytest.approx(0.002, rel=0.02)
+    answer(meter, 161.0, busy_s=0.001)
+    assert meter.signal(161.0 + 30 * HALF_LIFE_S).service_s == pytest.approx(0.002, rel=0.02)
+
+
+def test_one_slow_frame_says_less_of_frames_that_come_alone_than_a_fast_one(meter):
+    meter.answered(service_s=UNLOADED_S, queue_s=0.0, busy_s=UNLOADED_S + 0.1, alone=True, now=100.0)
+    assert meter.signal(100.0 + 30 * HALF_LIFE_S).service_s == pytest.approx(UNLOADED_S + ALONE_SLOWER * 0.1)
 
 
 def test_asking_for_the_signal_changes_nothing_of_the_service_time(meter):
