@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 
 from loadtests.link_script import LinkScript, LinkState, Step
 from loadtests.relay import Relay, play
+from loadtests.steady_profile import keep_steady_profile
 from wire.bundle import Bundle
 from wire.errors import ClusterUnreachable
 
@@ -166,6 +167,9 @@ class _Run:
     async def _prepare(self, name: str) -> None:
         # A profile of another day says nothing of how busy this machine is now.
         shutil.rmtree(self._settings.folder / "cache", ignore_errors=True)
+        # Every latency of the demo follows from the device's profile, so no moment of this machine may spoil that.
+        cache = self._settings.folder / "cache"
+        await asyncio.to_thread(keep_steady_profile, self._settings.bundle, cache, on_round=lambda _: None)
         process = await self._spawn(name, self._settings.cluster, "--frames", "1", "--policy", "device-only")
         _, errors = await process.communicate()
         if process.returncode:
