@@ -71,6 +71,25 @@ class Pod:
         self._ends.close()
 
     @property
+    def name(self) -> str:
+        """Its name in the cluster."""
+        return self._around.pod_name
+
+    @property
+    def node_name(self) -> str:
+        """The name of the node that it is on."""
+        return self._around.node_name
+
+    @property
+    def labels(self) -> Mapping[str, str | None]:
+        """Its labels."""
+        return self._template.labels
+
+    def port(self, name: str) -> int:
+        """Give the container port of a name."""
+        return self._template.ports[name]
+
+    @property
     def grace_s(self) -> float:
         """How long it may take to end."""
         return float(map_at(self._template.plain, "spec").get("terminationGracePeriodSeconds", 30))

@@ -1,25 +1,23 @@
 """``isthmus doctor`` at the real cluster: all well, then each kind of fault, and the sentence that says it."""
 
 import contextlib
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from conftest import RunningCluster
 from doctor_run import doctor, examined
+from kept_dead import kept_dead
 from PIL import Image
 
 from cluster.cli.fault_processes import ClusterProcesses
 from cluster.free_ports import free_ports
 from serve_apps.readiness import probe_option
-from wire.errors import ClusterUnreachable
 
 pytestmark = pytest.mark.service
 
 OTHER = "0123456789abcdef" * 4
 BACK_S = 60.0
-STRIKE_EVERY_S = 0.05
 
 
 def served(cluster: RunningCluster) -> list[str]:
@@ -82,22 +80,11 @@ def test_a_port_where_nobody_listens_is_said_and_nothing_else_is_looked_at(tmp_p
 
 @contextlib.contextmanager
 def without_triton(cluster: RunningCluster) -> Iterator[None]:
-    """Kill Triton, and each that is started in its place, until the end; then wait until every point answers again."""
-    processes, over = ClusterProcesses(cluster.process_id), threading.Event()
-
-    def strike() -> None:
-        while not over.wait(STRIKE_EVERY_S):
-            with contextlib.suppress(ClusterUnreachable):  # none is there at the moment
-                processes.strike("triton")
-
-    processes.strike("triton")
-    striker = threading.Thread(target=strike)
-    striker.start()
+    """Keep Triton dead until the end; then wait until every point answers again."""
     try:
-        yield
+        with kept_dead(ClusterProcesses(cluster.process_id), "triton"):
+            yield
     finally:
-        over.set()
-        striker.join()
         for option in cluster.bundle.manifest.options:
             if option.cluster_graph:
                 probe_option(cluster.bundle, option, ("127.0.0.1", cluster.port), timeout_s=BACK_S)

@@ -11,11 +11,15 @@ from typing import Any
 
 import pytest
 from doctor_run import examined
+from kept_dead import kept_dead
 from local_overlay import SERVE_SERVICE, LocalOverlay, RayPods, wait_until
 from pod import Pod
+from pod_monitors import configuration_of, rules
 from pod_network import PodNetwork, why_not
+from prometheus_server import SHIPPED, Prometheus, expect_every_query_to_find_series, serving
 from renamed_bundle import renamed
 
+from cluster.cli.fault_processes import ClusterProcesses
 from loadtests.clips import clip_path
 from serve_apps.token_folder import TokenFolder
 from wire.bundle import Bundle
@@ -70,6 +74,16 @@ def agent(overlay: LocalOverlay, ray: RayPods) -> Pod:
     return pod
 
 
+@pytest.fixture(scope="module")
+def prometheus(
+    overlay: LocalOverlay, ray: RayPods, agent: Pod, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Prometheus]:
+    """A Prometheus that knows of the pods what the operator would tell it."""
+    configuration = configuration_of([ray.head, ray.worker, agent], overlay.secret)
+    with serving(tmp_path_factory.mktemp("prometheus"), configuration, rules(), targets=4) as server:
+        yield server
+
+
 def said_by(agent: Pod) -> list[dict[str, Any]]:
     """Give the events that an agent has told; a line that is not whole yet is left out, and what libraries say."""
     lines = agent.log("agent").splitlines(keepends=True)
@@ -117,7 +131,7 @@ def test_an_agent_streams_through_the_cluster_with_its_token(agent: Pod) -> None
 
 
 def test_the_doctor_finds_the_deployment_well_and_names_each_fault(
-    overlay: LocalOverlay, ray: RayPods, cache: Path, tmp_path: Path
+    overlay: LocalOverlay, ray: RayPods, agent: Pod, cache: Path, tmp_path: Path
 ) -> None:
     url, token = f"ws://{ray.worker.address}:8000", tmp_path / "token"
     words = ("--device-id", AGENT, "--token-file", str(token))
@@ -126,9 +140,21 @@ def test_the_doctor_finds_the_deployment_well_and_names_each_fault(
     assert well.code == 0, well.text
     digest = examined(url, cache, *words, "--digest", "0" * 64).one("digest")
     assert (digest["verdict"], "serves the bundle" in digest["sentence"]) == ("fail", True)
+    with kept_dead(ClusterProcesses(ray.worker.processes("ray-worker")[0].pid), "triton"):
+        frames = examined(url, cache, *words).all("frame")
+    assert {frame["verdict"] for frame in frames} == {"fail"}
+    assert all("its tail does not run (tail_failed): " in frame["sentence"] for frame in frames)
     token.write_text(overlay.secret("isthmus-load-agents-tokens", AGENT)[:-4] + "AAAA")
     refused = examined(url, cache, *words)
     assert (refused.code, refused.one("token")["verdict"]) == (1, "fail")
+    wait_for_frames_by_the_cluster(agent)
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.name)
+def test_every_query_that_ships_finds_its_series_in_what_the_pod_monitors_scrape(
+    prometheus: Prometheus, file: Path
+) -> None:
+    expect_every_query_to_find_series(prometheus, file)
 
 
 def test_a_worker_that_goes_drains_within_its_grace_and_no_frame_is_lost(

@@ -5,11 +5,9 @@ import os
 import re
 import subprocess
 import sys
-import time
 import urllib.error
-import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,56 +15,17 @@ import psutil
 import pytest
 from conftest import RunningCluster, agent, isthmus
 from debian_binaries import ROOT, debian_binary
+from prometheus_server import RULES, SHIPPED, Prometheus, expect_every_query_to_find_series, read, serving, until
 
 from cluster.free_ports import free_ports
-from cluster.kubernetes.prometheus_query import PrometheusQuery, dashboard_queries, rule_queries
 from loadtests.child import Child
 from loadtests.clips import clip_path
 
 pytestmark = pytest.mark.service
 
 MONITORING = ROOT / "k8s" / "monitoring"
-DASHBOARDS = sorted((ROOT / "k8s" / "components" / "monitoring" / "dashboards").glob("*.json"))
-RATE_INTERVAL = "30s"
-WAIT_S = 60.0
 DOCUMENTED = re.compile(r"^\| `(isthmus_[a-z_]+)` \| (\w+)[^|]*\| ([^|]*)\|", re.MULTILINE)
 OF_PROMETHEUS = {"__name__", "instance", "job", "le"}
-
-
-def read(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=10) as response:
-        text: str = response.read().decode()
-        return text
-
-
-def until(look: Callable[[], Any], what: str) -> Any:
-    """Look again and again until something is to be seen."""
-    end_s = time.monotonic() + WAIT_S
-    while True:
-        try:
-            if found := look():
-                return found
-        except urllib.error.HTTPError as error:
-            if error.code != 503:  # it starts
-                raise
-        except OSError:
-            pass  # it does not listen yet
-        assert time.monotonic() < end_s, f"{what} within {WAIT_S:.0f} s"
-        time.sleep(0.2)
-
-
-class Prometheus:
-    def __init__(self, port: int) -> None:
-        self._base = f"http://127.0.0.1:{port}/api/v1"
-
-    def query(self, expression: str) -> list[dict[str, Any]]:
-        answer = json.loads(read(f"{self._base}/query?query={urllib.parse.quote(expression)}"))
-        result: list[dict[str, Any]] = answer["data"]["result"]
-        return result
-
-    def value(self, expression: str) -> float:
-        result = self.query(expression)
-        return float(result[0]["value"][1]) if result else 0.0
 
 
 @pytest.fixture(scope="module")
@@ -119,16 +78,7 @@ def prometheus(
     ):
         assert shipped in text
         text = text.replace(shipped, ours)
-    (folder / "prometheus.yml").write_text(text)
-    (folder / "rules.yml").write_text((MONITORING / "rules.yml").read_text())
-    (port,) = free_ports(1)
-    command = [
-        str(debian_binary("prometheus", "prometheus")), f"--config.file={folder / 'prometheus.yml'}",
-        f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn",
-    ]  # fmt: skip
-    with Child(command, log=folder / "prometheus.log"):
-        server = Prometheus(port)
-        until(lambda: server.value("count(up == 1)") == 3, "all targets were scraped")
+    with serving(folder, text, RULES.read_text(), targets=3) as server:
         yield server
 
 
@@ -162,34 +112,12 @@ def test_the_shipped_rules_and_configuration_are_good_and_their_figures_come(pro
     assert 0 < prometheus.value('isthmus:total_seconds:p95_1m{point="input"}') < 3
 
 
-def asked(file: Path) -> Iterator[PrometheusQuery]:
-    return rule_queries(file) if file.suffix == ".yml" else dashboard_queries(file, rate_interval=RATE_INTERVAL)
-
-
-@pytest.mark.parametrize("file", [*DASHBOARDS, MONITORING / "rules.yml"], ids=lambda file: file.name)
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.name)
 def test_every_query_that_ships_is_answered_by_a_real_prometheus(
     cluster: RunningCluster, prometheus: Prometheus, file: Path
 ) -> None:
     _refuse_a_frame(cluster)
-    silent = {query.where: query for query in asked(file)}
-    assert silent
-
-    def all_spoke() -> bool:
-        for where, query in list(silent.items()):
-            if _speaks(prometheus, query):
-                del silent[where]
-        return not silent
-
-    try:
-        until(all_spoke, "every query found its series")
-    except AssertionError:
-        pytest.fail(f"no series of: {[f'{query.where}: {query.expression}' for query in silent.values()]}")
-
-
-def _speaks(prometheus: Prometheus, query: PrometheusQuery) -> bool:
-    """Ask it; an alert is silent while nothing is wrong, and then each of its metrics has to be there."""
-    found = prometheus.query(query.expression)  # which raises where Prometheus does not understand it
-    return bool(found) or (query.kind == "alert" and all(prometheus.query(name) for name in query.metrics))
+    expect_every_query_to_find_series(prometheus, file)
 
 
 def _refuse_a_frame(cluster: RunningCluster) -> None:

@@ -66,6 +66,19 @@ def test_any_overlay_can_be_put_under_load(overlay: Path, tmp_path: Path) -> Non
     assert check_folder(folder).faults == ()
 
 
+@by_overlay
+def test_the_agents_of_any_overlay_can_have_cameras_of_their_own(overlay: Path, tmp_path: Path) -> None:
+    folder = beside(overlay, tmp_path, components=[MANIFESTS / "components" / "camera"])
+    assert check_folder(folder).faults == ()
+    (agents,) = [plain for plain in render_folder(folder) if plain["kind"] == "DaemonSet"]
+    pod = map_at(agents, "spec", "template", "spec")
+    (container,) = pod["containers"]
+    assert {"name": "ISTHMUS_SOURCE", "value": "0"} in container["env"]
+    assert "ISTHMUS_DEVICE" in {each["name"] for each in container["env"]}
+    assert container["resources"]["limits"].items() >= {"squat.ai/video": 1, "memory": "512Mi"}.items()
+    assert (pod["securityContext"]["supplementalGroups"], pod["securityContext"]["runAsUser"]) == ([44], 10001)
+
+
 def test_the_load_is_of_agents_and_of_background_traffic() -> None:
     objects = render_folder(MANIFESTS / "loadtest")
     (job,) = [plain for plain in objects if plain["kind"] == "Job"]
