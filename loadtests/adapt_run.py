@@ -1,4 +1,4 @@
-"""The real run: over each recorded link all policies at once, each an agent behind an emulated link of its own.
+"""The real run: over each recorded link all policies, each an agent behind an emulated link of its own.
 
 Owns the agents, their relays and their clocks. The cluster runs already, in a process of its own, and the bundle and
 the device's profile are in the agents' cache.
@@ -64,11 +64,19 @@ def run_traces(
 
 
 async def _run_trace(run: RealRun, link: RecordedLink, fixed: str) -> dict[str, PolicyRun]:
+    found: dict[str, PolicyRun] = {}
+    at_once = run.scenario.at_once
+    for begin in range(0, len(POLICIES), at_once):
+        found |= await _run_together(run, link, fixed, POLICIES[begin : begin + at_once])
+    return found
+
+
+async def _run_together(run: RealRun, link: RecordedLink, fixed: str, policies: Sequence[str]) -> dict[str, PolicyRun]:
     try:
         async with asyncio.TaskGroup() as tasks:
             players = {
                 policy: tasks.create_task(_Player(run, link, policy, agent_policy(policy, fixed)).play())
-                for policy in POLICIES
+                for policy in policies
             }
     except ExceptionGroup as group:
         for error in group.exceptions:

@@ -3,6 +3,7 @@
 Owns what all runs have in common, and how an agent is started for it.
 """
 
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Final
 from device_agent.energy import EnergyModel, energy_of
 from device_agent.policy import parse_policy
 from device_agent.rules import Constraints, Rules
-from loadtests.adapt_report import BEST_FIXED, CLUSTER_ONLY, DEVICE_ONLY, OURS, PAPERS
+from loadtests.adapt_report import BEST_FIXED, CLUSTER_ONLY, DEVICE_ONLY, OURS, PAPERS, POLICIES
 from loadtests.link_script import LinkScript, LinkState, Step
 from loadtests.link_trace import LinkTrace
 from loadtests.relay_connection import Address
@@ -59,6 +60,18 @@ class AdaptScenario:
     """One way."""
     most_drop: float = 0.05
     rivals_fall_back: bool = False
+    at_once: int = len(POLICIES)
+    """So many policies are played at a time."""
+
+    @property
+    def turns(self) -> int:
+        """How often a trace is played, so that every policy has had it."""
+        return math.ceil(len(POLICIES) / self.at_once)
+
+    @property
+    def asking_at_once(self) -> int:
+        """How many of the agents that are played at a time ask the cluster: of seven some three."""
+        return math.ceil(self.at_once * 3 / 7)
 
     def heeded_s(self, policy: str) -> float:
         """Give the deadline that an agent of a policy, as the agent spells it, is told to keep."""

@@ -28,8 +28,7 @@ from wire.manifest import Option
 FRAMES: Final = 50
 """Once round the clip that is the default, at 5 frames a second."""
 AT_ONCE: Final = 3
-"""What an option costs is told under the load that it will meet: of the seven agents of a comparison some three ask the
-cluster at a time."""
+"""What an option costs is told under the load that it will meet: so many options are measured at a time."""
 SKIPPED: Final = 4
 """An agent's first frames load a graph and open a socket."""
 FAST_MBPS: Final = 1000.0
@@ -42,8 +41,9 @@ Progress = Callable[[str, int, int], None]
 
 
 def measure_tables(
-    scenario: AdaptScenario, cluster: Address, *, folder: Path, on_progress: Progress, frames: int = FRAMES
-) -> FrameTables:
+    scenario: AdaptScenario, cluster: Address, *, folder: Path, on_progress: Progress, frames: int = FRAMES,
+    at_once: int = AT_ONCE,
+) -> FrameTables:  # fmt: skip
     """Run the agent with each option over the same frames, and take the medians; ``folder`` takes the agents' logs.
 
     Raises:
@@ -51,8 +51,8 @@ def measure_tables(
     """
     options = taking_part(scenario.bundle.manifest.options, scenario.most_drop)
     events: list[list[Event]] = []
-    for begin in range(0, len(options), AT_ONCE):
-        together = options[begin : begin + AT_ONCE]
+    for begin in range(0, len(options), at_once):
+        together = options[begin : begin + at_once]
         on_progress(", ".join(map(option_name, together)), begin, len(options))
         said = run_precisely(_answers_together(scenario, cluster, together, frames, folder))
         events += [

@@ -20,7 +20,7 @@ from serve_apps.triton_keeper import TritonKeeper
 from serve_apps.triton_models import ModelUser
 from wire.errors import IsthmusError, TritonUnavailable
 
-CALL_TIMEOUT_S: Final = 90.0
+CALL_TIMEOUT_S: Final = 180.0
 """Triton may be starting, and loading what it had."""
 
 

@@ -15,6 +15,7 @@ from typing import Final, Protocol, Self
 from cluster.triton.client import TritonClient
 from cluster.triton.repository import ModelSpec
 from serve_apps.triton_models import Loads, ModelUser, TritonModels
+from serve_apps.triton_patience import TritonPatience
 from wire.errors import IsthmusError, TritonUnavailable
 
 LOOK_S: Final = 0.25
@@ -25,6 +26,7 @@ SILENCES: Final = 2
 """So many asked in vain, one after the other, are a Triton that hangs: on a machine that is busy one proves nothing."""
 REFRESH_S: Final = 15.0
 LOAD_S: Final = 60.0
+"""This and the other waits are ``TritonPatience``'s to stretch."""
 FRESH_S: Final = 3.0
 RELOAD_S: Final = 60.0
 FIRST_RETRY_S: Final = 0.5
@@ -80,6 +82,7 @@ class TritonKeeper:
         self._complaint: str | None = None
         self._refreshed_s: dict[str, float] = {}
         self._watch: asyncio.Task[None] | None = None
+        self._patience = TritonPatience()
         self.restarts = 0
 
     async def __aenter__(self) -> Self:
@@ -118,10 +121,10 @@ class TritonKeeper:
         """
         await self._up.wait()
         try:
-            async with asyncio.timeout(LOAD_S):
+            async with asyncio.timeout(within_s := self._stretched(LOAD_S)):
                 await self._models.acquire(spec, user)
         except TimeoutError as error:
-            fault = f"{spec.name} was not loaded within {LOAD_S:.0f} s"
+            fault = f"{spec.name} was not loaded within {within_s:.0f} s"
             self._give_up(fault)
             raise TritonUnavailable(fault, mend="Triton is started again") from error
 
@@ -143,13 +146,16 @@ class TritonKeeper:
         self._refreshed_s[name] = float("inf")  # others that complain meanwhile need not
         log.warning("model.refreshed %s: %s", name, what)
         try:
-            async with asyncio.timeout(REFRESH_S):
+            async with asyncio.timeout(self._stretched(REFRESH_S)):
                 await self._models.refresh(name)
         except (TimeoutError, IsthmusError, OSError) as error:
             log.warning("model.stuck %s: %s", name, error)
             self._give_up(what)
         finally:
             self._refreshed_s[name] = time.monotonic()
+
+    def _stretched(self, wait_s: float) -> float:
+        return wait_s * self._patience.factor(now_s=time.monotonic())
 
     def _give_up(self, why: str) -> None:
         self._complaint = why
@@ -160,6 +166,8 @@ class TritonKeeper:
             fault = await self._fault()
             log.error("triton.lost: %s", fault)
             self._up.clear()
+            if self._server.alive:
+                self._patience.ended_for_slowness(now_s=time.monotonic())
             wait_s = FIRST_RETRY_S
             while not await self._brought_back():
                 await asyncio.sleep(wait_s)
@@ -181,7 +189,7 @@ class TritonKeeper:
                 return self._complaint
             if loop.time() - asked_s < ASK_EVERY_S:
                 continue
-            responds = await asyncio.to_thread(self._server.responds, timeout_s=ASK_TIMEOUT_S)
+            responds = await asyncio.to_thread(self._server.responds, timeout_s=self._stretched(ASK_TIMEOUT_S))
             silences = 0 if responds else silences + 1
             if silences == SILENCES:
                 return f"it did not answer {silences} times"
@@ -197,7 +205,7 @@ class TritonKeeper:
             await asyncio.to_thread(self._server.start)
             await self._client.close()
             self._client = self._connect(self._server.address)
-            async with asyncio.timeout(RELOAD_S):
+            async with asyncio.timeout(self._stretched(RELOAD_S)):
                 await self._models.reload(self._client)
         except Exception:  # whatever it is (no room on the disk, say), it may be over the next time
             log.exception("triton.not_back")

@@ -16,16 +16,19 @@ _FULL_S_PER_TRACE: Final = 12.0
 
 
 class Stages:
-    """Shows how far a run is; a context manager. ``window_s`` None means that nothing is run for real."""
+    """Shows how far a run is; a context manager.
 
-    def __init__(self, *, traces: int, window_s: float | None, sweep: bool) -> None:
+    ``window_s`` None means that nothing is run for real, and ``turns`` is how often a trace is played for all policies.
+    """
+
+    def __init__(self, *, traces: int, window_s: float | None, sweep: bool, turns: int = 1) -> None:
         cluster = sweep or window_s is not None
         self._expected_s = {
             "profile": 20.0 * cluster,
             "cluster": 30.0 * cluster,
             "sweep": _SWEEP_S * sweep,
             "virtual": 2 * _VIRTUAL_S_PER_TRACE * traces,
-            "real": traces * (window_s + 2 * _AGENT_START_S) if window_s is not None else 0.0,
+            "real": traces * turns * (window_s + 2 * _AGENT_START_S) if window_s is not None else 0.0,
             "full": _FULL_S_PER_TRACE * traces,
             "falls": 20.0,
         }

@@ -7,7 +7,7 @@ from cluster.comparison.text_table import TextTable
 from cluster.planning.bottlenet_report import PAPER_GAINS
 from loadtests.adapt_bottlenet import DEVICE, MOST_DROP, OURS_FOR_ENERGY
 from loadtests.adapt_drop import WITHIN_FRAMES
-from loadtests.adapt_report import CLUSTER_ONLY, DEVICE_ONLY, OURS, POLICIES, AdaptReport, Figures, report
+from loadtests.adapt_report import CLUSTER_ONLY, DEVICE_ONLY, OURS, AdaptReport, Figures, report
 from loadtests.adapt_virtual import local_row
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def summary(outcome: "AdaptOutcome") -> str:
     whole_ms = outcome.tables.device_s[local_row(outcome.tables)] * 1e3
     window = f"the first {main.window_s:g} s of each" if main.window_s else "all of each"
     alone = ", so that it can never meet the deadline alone" if whole_ms > scenario.deadline_s * 1e3 else ""
-    how = f"really, {len(POLICIES)} agents at once" if outcome.real is not None else "in virtual time alone"
+    how = f"really, {scenario.at_once} agents at once" if outcome.real is not None else "in virtual time alone"
     return (
         f"{scenario.bundle.manifest.backbone}, the clip {scenario.clip.name} at {scenario.fps:g} frames a second, a "
         f"deadline of {scenario.deadline_s * 1e3:g} ms, and at most {scenario.most_drop * 100:g} points of top-1 "

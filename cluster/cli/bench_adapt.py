@@ -43,6 +43,8 @@ PAGES: Final = "adapt-traces"
 @click.option("--delay-ms", type=click.FloatRange(min=0), default=10.0, show_default=True, help="Of the link, one way.")
 @click.option("--max-drop", type=click.FloatRange(0, 100), default=5.0, show_default=True,
               help="Points of accuracy that any policy may lose, beside no split.")  # fmt: skip
+@click.option("--at-once", type=click.IntRange(1, 7), default=7, show_default=True,
+              help="So many policies are played at a time; fewer where the machine is slow.")  # fmt: skip
 @with_results(OUT, DOCUMENT, holds="pictures, tables, frames and logs")
 def adapt(
     *,
@@ -58,6 +60,7 @@ def adapt(
     deadline_ms: float,
     delay_ms: float,
     max_drop: float,
+    at_once: int,
     out: Path,
     json_file: Path | None,
     write_docs: bool,
@@ -88,8 +91,11 @@ def adapt(
         deadline_s=deadline_ms / 1e3,
         delay_s=delay_ms / 1e3,
         most_drop=max_drop / 100,
+        at_once=at_once,
     )
-    with Stages(traces=len(links), window_s=None if only_virtual else window_s, sweep=tables is None) as stages:
+    with Stages(
+        traces=len(links), window_s=None if only_virtual else window_s, sweep=tables is None, turns=scenario.turns
+    ) as stages:
         outcome = _compare(scenario, links, window_s, tables, folder, out, stages=stages, really=not only_virtual)
     if json_file:
         write_json(outcome.as_plain(), json_file)
@@ -128,7 +134,9 @@ def _compare(
         if tables is None:
             assert cluster is not None
             stages.begin("sweep", "measuring")
-            tables = measure_tables(scenario, cluster, folder=out, on_progress=stages.on)
+            tables = measure_tables(
+                scenario, cluster, folder=out, on_progress=stages.on, at_once=scenario.asking_at_once
+            )
             tables.save(out / "tables.json")
         stages.begin("virtual", "in virtual time")
         runs, fixed = virtual_traces(tables, scenario, links, window_s, on_trace=stages.on)

@@ -11,7 +11,7 @@ from cluster.kubernetes.label_selector import selects
 from cluster.kubernetes.plain import Plain, list_at, map_at
 
 COMPONENT: Final = ROOT / "k8s" / "components" / "monitoring"
-EVERY: Final = "1s"
+EVERY: Final = "2s"
 """In place of the shipped intervals, so that rates are there soon."""
 
 Secret = Callable[[str, str], str]

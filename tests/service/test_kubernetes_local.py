@@ -16,7 +16,7 @@ from local_overlay import SERVE_SERVICE, LocalOverlay, RayPods, wait_until
 from pod import Pod
 from pod_monitors import configuration_of, rules
 from pod_network import PodNetwork, why_not
-from prometheus_server import SHIPPED, Prometheus, expect_every_query_to_find_series, serving
+from prometheus_server import SHIPPED, expect_every_query_to_find_series, serving
 from renamed_bundle import renamed
 
 from cluster.cli.fault_processes import ClusterProcesses
@@ -72,16 +72,6 @@ def agent(overlay: LocalOverlay, ray: RayPods) -> Pod:
     pod = overlay.start_agent(AGENT, ray.worker)
     wait_until(lambda: by_cluster(pod) >= 10, "the cluster answers the agent's frames", timeout_s=WAIT_S)
     return pod
-
-
-@pytest.fixture(scope="module")
-def prometheus(
-    overlay: LocalOverlay, ray: RayPods, agent: Pod, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Prometheus]:
-    """A Prometheus that knows of the pods what the operator would tell it."""
-    configuration = configuration_of([ray.head, ray.worker, agent], overlay.secret)
-    with serving(tmp_path_factory.mktemp("prometheus"), configuration, rules(), targets=4) as server:
-        yield server
 
 
 def said_by(agent: Pod) -> list[dict[str, Any]]:
@@ -150,11 +140,13 @@ def test_the_doctor_finds_the_deployment_well_and_names_each_fault(
     wait_for_frames_by_the_cluster(agent)
 
 
-@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.name)
 def test_every_query_that_ships_finds_its_series_in_what_the_pod_monitors_scrape(
-    prometheus: Prometheus, file: Path
+    overlay: LocalOverlay, ray: RayPods, agent: Pod, tmp_path: Path
 ) -> None:
-    expect_every_query_to_find_series(prometheus, file)
+    configuration = configuration_of([ray.head, ray.worker, agent], overlay.secret)
+    with serving(tmp_path, configuration, rules(), targets=4) as prometheus:
+        for file in SHIPPED:
+            expect_every_query_to_find_series(prometheus, file)
 
 
 def test_a_worker_that_goes_drains_within_its_grace_and_no_frame_is_lost(

@@ -5,7 +5,8 @@ from triton_fakes import FakeServer, FakeTriton, spec, user
 
 from cluster.triton.external import ExternalServer, ExternalTriton
 from serve_apps import triton_keeper
-from serve_apps.triton_keeper import TritonKeeper
+from serve_apps.triton_keeper import ASK_TIMEOUT_S, SILENCES, TritonKeeper
+from serve_apps.triton_patience import GROWS
 from wire.errors import TritonUnavailable
 
 
@@ -30,12 +31,16 @@ def keeper(server, tritons):
     return TritonKeeper(server, connect=lambda address: tritons.setdefault(address, FakeTriton(address)))
 
 
-async def restarted(keeper):
+async def come_true(condition):
     for _ in range(5000):
-        if keeper.restarts:
+        if condition():
             return
         await asyncio.sleep(0.001)
-    raise AssertionError("Triton was not started again")
+    raise AssertionError("it does not come true")
+
+
+async def restarted(keeper):
+    await come_true(lambda: keeper.restarts)
 
 
 async def test_a_triton_that_died_is_started_again_with_what_has_users(keeper, server, tritons):
@@ -53,6 +58,26 @@ async def test_a_triton_that_hangs_is_killed_and_started_again(keeper, server):
         await restarted(keeper)
         assert server.kills
         assert await keeper.address() == "triton-2"
+
+
+async def test_whoever_was_ended_for_its_slowness_is_followed_by_one_that_is_given_longer(keeper, server, tritons):
+    waits_s = []
+    server.responds = lambda *, timeout_s: waits_s.append(timeout_s) or len(waits_s) > SILENCES
+    async with keeper:
+        await restarted(keeper)
+        await come_true(lambda: len(waits_s) > SILENCES)
+    assert waits_s[:SILENCES] == [ASK_TIMEOUT_S] * SILENCES
+    assert waits_s[SILENCES] == ASK_TIMEOUT_S * GROWS
+
+
+async def test_one_that_died_says_nothing_of_patience(keeper, server):
+    waits_s = []
+    server.responds = lambda *, timeout_s: waits_s.append(timeout_s) or True
+    async with keeper:
+        server.alive = False
+        await restarted(keeper)
+        await come_true(lambda: waits_s)
+    assert set(waits_s) == {ASK_TIMEOUT_S}
 
 
 async def test_one_silence_is_no_hang(keeper, server, monkeypatch):
