@@ -9,10 +9,15 @@ DATA ?= ../shared/data
 demo: $(VENV)/ready
 	$(BIN)/isthmus demo
 
+# What needs no quiet runs on all cores; then the service tests, each of which has the machine for itself.
+UNHURRIED := tests/service/test_images.py tests/unit tests/fuzz
 test: $(VENV)/ready
-	$(BIN)/pytest
+	$(BIN)/pytest $(UNHURRIED) --numprocesses auto --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest tests/service --ignore tests/service/test_images.py
 
-check: lint types contracts k8s test
+check: $(VENV)/ready
+	$(MAKE) --jobs 2 lint types contracts k8s
+	$(MAKE) test
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
