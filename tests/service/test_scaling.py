@@ -101,7 +101,7 @@ async def so(condition: Callable[[], bool]) -> None:
 async def test_a_point_grows_under_load_its_agents_spread_and_it_shrinks_again_without_a_failed_frame(
     elastic: RunningCluster,
 ) -> None:
-    # More than a replica may be busy, and less than it can do while another starts beside it, however fast this machine is.
+    # More than a replica may be busy, and less than it can do while another starts beside it, on any machine.
     enough = MUCH_BUSY / signal(elastic, BUSY)["service_s"]
     async with fleet(elastic, BUSY, 12, fps=enough / 12) as load:
         assert set(load.replicas.values()) == {12}
