@@ -24,11 +24,11 @@ ASK_EVERY_S: Final = 1.0
 ASK_TIMEOUT_S: Final = 2.0
 SILENCES: Final = 2
 """So many asked in vain, one after the other, are a Triton that hangs: on a machine that is busy one proves nothing."""
-REFRESH_S: Final = 15.0
-LOAD_S: Final = 60.0
+REFRESH_S: Final = 30.0
+LOAD_S: Final = 120.0
 """This and the other waits are ``TritonPatience``'s to stretch."""
 FRESH_S: Final = 3.0
-RELOAD_S: Final = 60.0
+RELOAD_S: Final = 120.0
 FIRST_RETRY_S: Final = 0.5
 LAST_RETRY_S: Final = 10.0
 

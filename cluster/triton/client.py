@@ -17,7 +17,7 @@ from cluster.triton.repository import DATATYPES, ModelSpec
 from wire.errors import TailFailed
 from wire.tensor_form import Tensor
 
-INFER_TIMEOUT_S = 30.0
+LAST_CALLS_S: Final = 2.0
 STATISTICS_TIMEOUT_S = 2.0
 UNLOAD_TIMEOUT_S: Final = 10.0
 UNLOAD_LOOK_S: Final = 0.05
@@ -46,6 +46,7 @@ class TritonClient:
     def __init__(self, address: str, *, key: str | None = None) -> None:
         """Connect when something is asked; ``key`` is of a Triton that lets not everybody load models."""
         self._client = aio.InferenceServerClient(address)
+        self._calls: set[asyncio.Future[Any]] = set()
         self._key = {} if key is None else {KEY_HEADER: key}
 
     async def __aenter__(self) -> Self:
@@ -55,7 +56,9 @@ class TritonClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Close the connection, once the batches that are on the way were answered or it took too long."""
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=LAST_CALLS_S)
         await self._client.close()
 
     async def load(self, name: str) -> None:
@@ -105,16 +108,27 @@ class TritonClient:
     async def infer(self, spec: ModelSpec, batch: Tensor) -> NDArray[np.float32]:
         """Run a batch (N, …) of the model's form and give probabilities (N, classes).
 
+        Whoever is cancelled while it waits leaves the call to end by itself: Triton before 25.02 may die of a call that
+        is cancelled or meets its deadline (issues 7368 and 8034 of triton-inference-server/server).
+
         Raises:
-            TailFailed: Triton is gone, late, or the model failed.
+            TailFailed: Triton is gone, or the model failed.
         """
         tensor = aio.InferInput(spec.form.name, list(batch.shape), DATATYPES[spec.form.dtype])
         tensor.set_data_from_numpy(batch)
+        call = asyncio.ensure_future(self._client.infer(spec.name, [tensor]))
+        self._calls.add(call)
+        call.add_done_callback(self._ended)
         try:
-            response = await self._client.infer(spec.name, [tensor], client_timeout=INFER_TIMEOUT_S)
+            response = await asyncio.shield(call)
         except utils.InferenceServerException as error:
             raise TailFailed(f"Triton could not run {spec.name}: {error.message()}") from error
         return response.as_numpy("probabilities")
+
+    def _ended(self, call: asyncio.Future[Any]) -> None:
+        self._calls.discard(call)
+        if not call.cancelled():
+            call.exception()  # nobody may be there any more to hear of it
 
     async def totals(self, names: Collection[str]) -> ModelTotals:
         """Read Triton's statistics of the models of these names.

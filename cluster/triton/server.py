@@ -27,6 +27,7 @@ from wire.errors import TritonUnavailable
 
 READY_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 10.0
+MODEL_START_S: Final = 300
 SHARED_MEMORY: Final = Path("/dev/shm")
 PR_SET_PDEATHSIG: Final = 1
 
@@ -86,6 +87,8 @@ class TritonServer:
             f"--http-port={self._http_port}",
             "--disable-auto-complete-config",
             f"--backend-config=python,shm-region-prefix-name={self._shared_prefix}",
+            # Triton dies where a model's process starts more slowly than in its 30 s, as beside much else on few cores.
+            f"--backend-config=python,stub-timeout-seconds={MODEL_START_S}",
         ]
         libc = ctypes.CDLL(None)
         with self._log.open("ab") as log:
