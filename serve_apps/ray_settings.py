@@ -18,7 +18,7 @@ NODE_ENVIRONMENT: Final = {
     "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "1s",
     # A node whose raylet is gone is dead after five in vain; one that is only slow has a minute.
     "RAY_health_check_period_ms": "1000",
-    # At Ray's own 15, replicas and Triton starve beside Ray's other processes where cores are few and much starts: for so
+    # At Ray's own 15, replicas and Triton starve beside Ray's other processes where cores are few and much starts: so
     # long that Triton takes its models for dead.
     "RAY_worker_niceness": "5",
     # So long a replica that is being stopped still answers: its agents are sent elsewhere meanwhile.
