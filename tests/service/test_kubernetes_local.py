@@ -170,7 +170,7 @@ def test_a_cluster_with_a_new_bundle_takes_over_from_the_old_one_and_no_frame_is
     """As KubeRay does it: a Ray cluster of the new manifest comes up, the Service turns to it, and the old one goes."""
     new = renamed(bundle, tmp_path / "new", "another release")
     overlay.use(new)
-    after = overlay.start_cluster("second")
+    after = overlay.start_cluster("second", niceness=19)
     agent.know({SERVE_SERVICE: after.worker.address})
     overlay.stop_all_but(after, agent)
     wait_until(lambda: any(event["event"] == "bundle.swapped" for event in said_by(agent)), "a swap", timeout_s=WAIT_S)
