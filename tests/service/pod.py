@@ -186,7 +186,10 @@ class Pod:
         script = self._root(container).script(root, command, directory=container.get("workingDir", "/"))
         with (self._folder / f"{container['name']}.log").open("wb") as log:
             self._processes[container["name"]] = subprocess.Popen(
-                [*WITH_US, "nice", f"-n{self._niceness}", "nsenter", f"--target={self._holder}", "--net", *UNSHARE, "sh", "-c", script],
+                [
+                    *WITH_US, "nice", f"-n{self._niceness}",
+                    "nsenter", f"--target={self._holder}", "--net", *UNSHARE, "sh", "-c", script,
+                ],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment,
             )  # fmt: skip
 
