@@ -18,9 +18,6 @@ NODE_ENVIRONMENT: Final = {
     "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "1s",
     # A node whose raylet is gone is dead after five in vain; one that is only slow has a minute.
     "RAY_health_check_period_ms": "1000",
-    # At Ray's own 15, replicas and Triton starve beside Ray's other processes where cores are few and much starts: so
-    # long that Triton takes its models for dead.
-    "RAY_worker_niceness": "5",
     # So long a replica that is being stopped still answers: its agents are sent elsewhere meanwhile.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "3",
     "RAY_USAGE_STATS_ENABLED": "0",

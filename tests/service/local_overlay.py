@@ -25,7 +25,7 @@ NAMESPACE: Final = "isthmus"
 HEAD_SERVICE: Final = "isthmus-head-svc.isthmus.svc.cluster.local"
 SERVE_SERVICE: Final = "isthmus-serve-svc.isthmus.svc"
 SERVE_PORT: Final = 8000
-READY_S: Final = 240.0
+READY_S: Final = 180.0
 LOOK_EVERY_S: Final = 0.5
 
 
@@ -35,6 +35,8 @@ class RayPods:
 
     head: Pod
     worker: Pod
+    took_s: float
+    """Until every point took frames."""
 
 
 class LocalOverlay:
@@ -62,24 +64,22 @@ class LocalOverlay:
         self._rendering = render_with(bundle, folder / "k8s")
         self._digest = bundle.digest
 
-    def start_cluster(self, name: str, *, niceness: int = 0) -> RayPods:
-        """Start a head and a worker, deploy what the RayService says, and wait until every point takes frames.
-
-        ``niceness`` lets it take nothing from a cluster that runs already, as nodes of its own would.
-        """
-        head = self._start(self._ray("head"), f"{name}-head", hosts={}, niceness=niceness)
+    def start_cluster(self, name: str) -> RayPods:
+        """Start a head and a worker, deploy what the RayService says, and wait until every point takes frames."""
+        begun_s = time.monotonic()
+        head = self._start(self._ray("head"), f"{name}-head", hosts={})
         head.wait_for("readinessProbe", timeout_s=READY_S)
-        worker = self.start_worker(f"{name}-worker", head, niceness=niceness)
+        worker = self.start_worker(f"{name}-worker", head)
         config = next(found.plain for found in self._rendering.manifests if found.kind == "RayService")
         head.volume("temporary").joinpath("serve.yaml").write_text(text_at(config, "spec", "serveConfigV2"))
         head.run("ray-head", "serve", "deploy", "--address", "http://localhost:8265", "/tmp/serve.yaml")
         self.wait_until_ready(worker)
         assert self.ask(worker, "/v1/version")["bundle"] == self._digest
-        return RayPods(head, worker)
+        return RayPods(head, worker, took_s=time.monotonic() - begun_s)
 
-    def start_worker(self, name: str, head: Pod, *, niceness: int = 0) -> Pod:
+    def start_worker(self, name: str, head: Pod) -> Pod:
         """Start a worker; it is ready once Serve has been deployed."""
-        return self._start(self._ray("worker"), name, hosts={HEAD_SERVICE: head.address}, niceness=niceness)
+        return self._start(self._ray("worker"), name, hosts={HEAD_SERVICE: head.address})
 
     def start_agent(self, name: str, serving: Pod) -> Pod:
         """Start an agent of those that make load; its frames go to the worker given until its names lead elsewhere."""
@@ -122,7 +122,7 @@ class LocalOverlay:
         template = next(found for found in self._rendering.pods if found.labels.get("ray.io/node-type") == role)
         return as_kuberay_makes_it(template, head_service=HEAD_SERVICE)
 
-    def _start(self, template: PodTemplate, name: str, *, hosts: Mapping[str, str], niceness: int = 0) -> Pod:
+    def _start(self, template: PodTemplate, name: str, *, hosts: Mapping[str, str]) -> Pod:
         def around(address: str) -> Surroundings:
             labels = {key: value or "" for key, value in template.labels.items()}
             return Surroundings(
@@ -131,9 +131,8 @@ class LocalOverlay:
             )  # fmt: skip
 
         pod = Pod(
-            template, network=self._network, folder=self._folder / name, images=self._images, hosts=hosts,
-            around=around, niceness=niceness,
-        )  # fmt: skip
+            template, network=self._network, folder=self._folder / name, images=self._images, hosts=hosts, around=around
+        )
         self._pods.append(self._ends.enter_context(pod))
         return pod
 

@@ -37,15 +37,13 @@ class Pod:
         images: Mapping[str, Mapping[str, Path]],
         hosts: Mapping[str, str],
         around: MakeSurroundings,
-        niceness: int = 0,
     ) -> None:
         """``images`` says what our images hold beside programs: for each, folders by their paths.
 
-        ``hosts`` are the names that the cluster's DNS would know, with their addresses; ``niceness`` is that of all its
-        processes, for a pod whose node is not the others'.
+        ``hosts`` are the names that the cluster's DNS would know, with their addresses.
         """
         self._template, self._network, self._folder = template, network, folder
-        self._images, self._make_around, self._niceness = images, around, niceness
+        self._images, self._make_around = images, around
         self._hosts = dict(hosts)
         self._ends = contextlib.ExitStack()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -186,10 +184,7 @@ class Pod:
         script = self._root(container).script(root, command, directory=container.get("workingDir", "/"))
         with (self._folder / f"{container['name']}.log").open("wb") as log:
             self._processes[container["name"]] = subprocess.Popen(
-                [
-                    *WITH_US, "nice", f"-n{self._niceness}",
-                    "nsenter", f"--target={self._holder}", "--net", *UNSHARE, "sh", "-c", script,
-                ],
+                [*WITH_US, "nsenter", f"--target={self._holder}", "--net", *UNSHARE, "sh", "-c", script],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment,
             )  # fmt: skip
 
