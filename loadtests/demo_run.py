@@ -164,12 +164,15 @@ class _Run:
     def _at_start(self) -> LinkState:
         return self._settings.script.state_at(0.0)
 
+    @property
+    def _cache(self) -> Path:
+        return self._settings.folder / "cache"
+
     async def _prepare(self, name: str) -> None:
         # A profile of another day says nothing of how busy this machine is now.
-        shutil.rmtree(self._settings.folder / "cache", ignore_errors=True)
+        shutil.rmtree(self._cache, ignore_errors=True)
         # Every latency of the demo follows from the device's profile, so no moment of this machine may spoil that.
-        cache = self._settings.folder / "cache"
-        await asyncio.to_thread(keep_steady_profile, self._settings.bundle, cache, on_round=lambda _: None)
+        await asyncio.to_thread(keep_steady_profile, self._settings.bundle, self._cache, on_round=lambda _: None)
         process = await self._spawn(name, self._settings.cluster, "--frames", "1", "--policy", "device-only")
         _, errors = await process.communicate()
         if process.returncode:
@@ -181,7 +184,7 @@ class _Run:
             sys.executable, "-m", "device_agent.main", "--server", f"ws://{address[0]}:{address[1]}",
             "--source", str(settings.clip), "--fps", str(settings.fps), "--json", "--loop",
             "--device-id", name, *self._emulation, "--max-drop", str(MOST_DROP),
-            "--cache", str(settings.folder / "cache"), *more,
+            "--cache", str(self._cache), *more,
             stdin=DEVNULL, stdout=PIPE, stderr=PIPE, start_new_session=True,
         )  # fmt: skip
 

@@ -14,9 +14,11 @@ MEMORY: Final = 0.1
 WINDOW_S: Final = 2.0
 """Over how long utilisation is taken."""
 HALF_LIFE_S: Final = 2.0
-"""How fast an idle replica forgets that it was slow: nobody would come back to correct an old number."""
-ALONE_FASTER, ALONE_SLOWER = 0.5, 0.05
-"""Share of a frame that came alone in what such a frame takes: one that was faster says more than one that was not."""
+"""How fast an idle replica forgets that it was slow under load: agents would not come back to correct that."""
+ALONE_FASTER: Final = 0.5
+"""Share of a frame that came alone in what such a frame takes, where it was faster than those before."""
+ALONE_SLOWER: Final = 0.05
+"""The same where it was slower, which may have many causes."""
 QUEUE_HALF_LIFE_S: Final = 0.2
 """How fast the published queue follows the real one: it saws up and down with every batch, which says nothing."""
 

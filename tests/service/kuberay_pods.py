@@ -9,6 +9,8 @@ import dataclasses
 import math
 from typing import Final
 
+from pod_share import cores
+
 from cluster.kubernetes.manifest import Manifest
 from cluster.kubernetes.plain import Plain, list_at, map_at
 from cluster.kubernetes.pod_template import PodTemplate
@@ -60,7 +62,7 @@ def _ray_start(given: Plain, container: Plain, *, head_service: str) -> str:
         "dashboard-agent-listen-port": "52365",
         "memory": str(_bytes(limits["memory"])),
         "metrics-export-port": "8080",
-        "num-cpus": str(math.ceil(_cores(limits["cpu"]))),
+        "num-cpus": str(math.ceil(cores(limits["cpu"]))),
         **({"address": f"{head_service}:6379"} if head_service else {"dashboard-host": "0.0.0.0"}),
         **given,
     }
@@ -81,10 +83,6 @@ def _authentication(owner: Manifest) -> list[Plain]:
         return []
     reference = {"secretKeyRef": {"name": SECRET, "key": "auth_token"}}
     return [{"name": "RAY_AUTH_MODE", "value": "token"}, {"name": "RAY_AUTH_TOKEN", "valueFrom": reference}]
-
-
-def _cores(quantity: str) -> float:
-    return float(quantity[:-1]) / 1000 if quantity.endswith("m") else float(quantity)
 
 
 def _bytes(quantity: str) -> int:

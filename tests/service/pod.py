@@ -15,6 +15,7 @@ import psutil
 from pod_container import Surroundings, command_of, environment_of, expanded, security_of
 from pod_network import WITH_US, PodNetwork
 from pod_root import Mount, Root
+from pod_share import share_of_processor
 
 from cluster.kubernetes.plain import Plain, list_at, map_at
 from cluster.kubernetes.pod_template import PodTemplate
@@ -49,11 +50,14 @@ class Pod:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.address = ""
         self._holder = 0
+        self._joins: tuple[str, ...] = ()
 
     def __enter__(self) -> "Pod":
         self._folder.mkdir(parents=True)
         with contextlib.ExitStack() as ends:
             self._holder, self.address = ends.enter_context(self._network.namespace())
+            share = share_of_processor(f"{self._network.name}-{self._folder.name}", self._template.plain)
+            self._joins = ends.enter_context(share)
             ends.callback(self._kill)
             self._around = self._make_around(self.address)
             self.know(self._hosts)
@@ -134,7 +138,7 @@ class Pod:
         container = self._container(name)
         inside = ["nsenter", f"--target={self._first_of(name)}", "--net", "--pid", "--mount", "--root", "--wd"]
         done = subprocess.run(
-            [*inside, *self._as_user(container), *words],
+            [*self._joins, *inside, *self._as_user(container), *words],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s, check=False,
             env=self._environment(container),
         )  # fmt: skip
@@ -184,7 +188,7 @@ class Pod:
         script = self._root(container).script(root, command, directory=container.get("workingDir", "/"))
         with (self._folder / f"{container['name']}.log").open("wb") as log:
             self._processes[container["name"]] = subprocess.Popen(
-                [*WITH_US, "nsenter", f"--target={self._holder}", "--net", *UNSHARE, "sh", "-c", script],
+                [*WITH_US, *self._joins, "nsenter", f"--target={self._holder}", "--net", *UNSHARE, "sh", "-c", script],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment,
             )  # fmt: skip
 

@@ -41,6 +41,11 @@ class PodNetwork:
         self._prefix = f"10.89.{number % 250 + 1}"
         self._last = 1
 
+    @property
+    def name(self) -> str:
+        """What no other network on this machine is called."""
+        return self._bridge
+
     def __enter__(self) -> "PodNetwork":
         run("ip", "link", "add", self._bridge, "type", "bridge")
         run("ip", "address", "add", f"{self._prefix}.1/24", "dev", self._bridge)

@@ -33,8 +33,6 @@ pytestmark = [
 
 AGENT = "load-agents-0"
 WAIT_S = 90.0
-MUCH_S = 45.0
-"""A machine on which one cluster takes so long to start has no room for another beside it."""
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +65,6 @@ def secrets_of(tokens: TokenFolder) -> dict[str, dict[str, bytes]]:
 @pytest.fixture(scope="module")
 def ray(overlay: LocalOverlay) -> RayPods:
     return overlay.start_cluster("first")
-
-
-@pytest.fixture
-def _room_for_more(ray: RayPods) -> None:
-    if ray.took_s > MUCH_S:
-        pytest.skip(f"one cluster took {ray.took_s:.0f} s to start here: more nodes beside it would starve it")
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +149,6 @@ def test_every_query_that_ships_finds_its_series_in_what_the_pod_monitors_scrape
             expect_every_query_to_find_series(prometheus, file)
 
 
-@pytest.mark.usefixtures("_room_for_more")
 def test_a_worker_that_goes_drains_within_its_grace_and_no_frame_is_lost(
     overlay: LocalOverlay, ray: RayPods, agent: Pod
 ) -> None:
@@ -173,7 +164,6 @@ def test_a_worker_that_goes_drains_within_its_grace_and_no_frame_is_lost(
     wait_for_frames_by_the_cluster(agent)
 
 
-@pytest.mark.usefixtures("_room_for_more")
 def test_a_cluster_with_a_new_bundle_takes_over_from_the_old_one_and_no_frame_is_lost(
     overlay: LocalOverlay, agent: Pod, bundle: Bundle, tmp_path: Path
 ) -> None:
