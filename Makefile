@@ -71,10 +71,12 @@ rivals: $(VENV)/ready
 	$(RIVAL) --codec deepcod --point blocks.4 --setting c12-s2-l16 --distil-epochs 4 --views 2 --clip 1 --learning-rate 2e-3
 	$(TRAIN) --out cluster/codecs/rivals --codec offload-autoencoder --point blocks.4 --setting c12-s2 --reconstruct-epochs 3 --distil-epochs 0 --views 2
 
-# Python compiles what it imports; pip would compile all of torch and Ray, which takes longer than the rest.
+# Python compiles what it imports; pip would compile all of torch, which takes longer than the rest. Of Ray many processes
+# start at once, some of users that may not write here.
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib/python3.*/site-packages/ray
 	touch $@
 
 clean:
