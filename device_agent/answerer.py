@@ -7,21 +7,22 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Final, Literal, TypeVar
+from typing import Final, TypeVar
 
-from device_agent.answer import FrameAnswer, Parts
+from device_agent.answer import FrameAnswer
+from device_agent.answer_writer import AnswerWriter, Attempt
 from device_agent.decider import Decider
 from device_agent.frame_feed import DueFrame
 from device_agent.head import Encoded, LocalAnswer
 from device_agent.loaded_bundle import LoadedBundle
 from device_agent.look import Look, last_result, leaves_doubt
-from device_agent.patience import Patience, patience
-from device_agent.planner import Decision
+from device_agent.patience import patience
 from device_agent.power_meter import PowerMeter
+from device_agent.reply import NoReply, Reply
 from device_agent.run_stop import RunStop
-from device_agent.transport import NoReply, Reply, Transport
+from device_agent.transport import Transport
 from wire.manifest import Option
 
 _COLD: Final = 2.0
@@ -29,18 +30,6 @@ _COLD: Final = 2.0
 _GIVE_UP_S: Final = 0.001
 
 Made = TypeVar("Made")
-
-
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    """One frame on its way; ``begun_s`` is on the monotonic clock."""
-
-    due: DueFrame
-    begun_s: float
-    decision: Decision
-    planned: Option
-    plan_s: float
-    patience: Patience
 
 
 class Answerer:
@@ -63,7 +52,7 @@ class Answerer:
         self._worker = worker
         self._decider = decider
         self._meter = meter
-        self._probe_bytes = transport.probe_bytes
+        self._writer = AnswerWriter(loaded, transport, decider)
         self._ahead: Option | None = None
 
     async def answer(self, due: DueFrame) -> FrameAnswer:
@@ -95,7 +84,7 @@ class Answerer:
         if decision.ahead is not None:
             self._ahead = self._loaded.bundle.option(decision.ahead)
             self._transport.open_ahead(self._ahead.point)
-        attempt = _Attempt(due, begun_s, decision, planned, plan_s, waits)
+        attempt = Attempt(due, begun_s, decision, planned, plan_s, waits)
         return await (self._alone(attempt) if planned.coder == "none" else self._with_cluster(attempt))
 
     async def look_ahead(self, due: DueFrame) -> None:
@@ -115,7 +104,7 @@ class Answerer:
         """Have the device's own answer ready, before the link is missed."""
         await self._work(self._loaded.head.prepare_local)
 
-    async def _with_cluster(self, attempt: _Attempt) -> FrameAnswer:
+    async def _with_cluster(self, attempt: Attempt) -> FrameAnswer:
         first = asyncio.create_task(self._first_look(attempt))
         down = asyncio.create_task(self._transport.down.wait())
         try:
@@ -135,7 +124,7 @@ class Answerer:
             looks.append(await self._look(attempt, encoded, silent_since_s=attempt.begun_s))
         return self._by_cluster(attempt, tuple(looks))
 
-    async def _beside(self, attempt: _Attempt, first: asyncio.Task[Look]) -> FrameAnswer:
+    async def _beside(self, attempt: Attempt, first: asyncio.Task[Look]) -> FrameAnswer:
         """Have the device answer while the first look may still be answered too; whichever is first counts.
 
         But an answer in doubt, for which there is no time to look again, does not: the device runs the whole network.
@@ -163,34 +152,34 @@ class Answerer:
             stop.set()
             await asyncio.gather(local, return_exceptions=True)
 
-    def _by_cluster(self, attempt: _Attempt, looks: tuple[Look, ...], *, local_s: float = 0.0) -> FrameAnswer:
+    def _by_cluster(self, attempt: Attempt, looks: tuple[Look, ...], *, local_s: float = 0.0) -> FrameAnswer:
         planned, costs = attempt.planned, self._loaded.costs
         self._note_device(attempt, looks)
         result = last_result(looks)
         assert result is not None, "the first look was answered"
         costs.note_sent(planned.id, sum(look.reply.sent_bytes for look in looks), len(looks))
         top = self._loaded.name_top(result.labels, result.scores)
-        parts = _parts(attempt, looks, local_s=local_s)
-        return self._made(attempt, where="cluster", top=top, parts=parts, looks=looks)
+        parts = attempt.parts(looks, local_s=local_s)
+        return self._writer.write(attempt, where="cluster", top=top, parts=parts, looks=looks)
 
     def _by_device(
-        self, attempt: _Attempt, local: LocalAnswer, looks: tuple[Look, ...], *, fallback: str, local_s: float
+        self, attempt: Attempt, local: LocalAnswer, looks: tuple[Look, ...], *, fallback: str, local_s: float
     ) -> FrameAnswer:
         self._note_device(attempt, looks)
         top = self._loaded.name_top(local.labels, local.scores)
-        parts = _parts(attempt, looks, local_s=local_s)
-        return self._made(attempt, where="device", top=top, parts=parts, fallback=fallback, looks=looks)
+        parts = attempt.parts(looks, local_s=local_s)
+        return self._writer.write(attempt, where="device", top=top, parts=parts, fallback=fallback, looks=looks)
 
-    def _note_device(self, attempt: _Attempt, looks: tuple[Look, ...]) -> None:
+    def _note_device(self, attempt: Attempt, looks: tuple[Look, ...]) -> None:
         if looks and not any(look.encoded.warm_s for look in looks):
             self._loaded.costs.note_device(attempt.planned.id, sum(look.device_s for look in looks))
 
-    async def _first_look(self, attempt: _Attempt) -> Look:
+    async def _first_look(self, attempt: Attempt) -> Look:
         head, planned = self._loaded.head, attempt.planned
         encoded = await self._work(lambda: head.encode(planned, attempt.due.pixels))
         return await self._look(attempt, encoded)
 
-    async def _look(self, attempt: _Attempt, encoded: Encoded, *, silent_since_s: float | None = None) -> Look:
+    async def _look(self, attempt: Attempt, encoded: Encoded, *, silent_since_s: float | None = None) -> Look:
         sending_s = time.perf_counter()
         reply = await self._transport.exchange(
             attempt.planned.point,
@@ -202,7 +191,7 @@ class Answerer:
         )
         return Look(encoded, reply, time.perf_counter() - sending_s)
 
-    def _needs_another(self, attempt: _Attempt, looks: list[Look]) -> bool:
+    def _needs_another(self, attempt: Attempt, looks: list[Look]) -> bool:
         """Tell whether the last answer leaves doubt that another look may lift, and there is time for it."""
         planned, reply = attempt.planned, looks[-1].reply
         if len(looks) > len(planned.refinements) or isinstance(reply, NoReply):
@@ -213,75 +202,29 @@ class Answerer:
         left_s = attempt.patience.until_s - time.monotonic()
         return not self._transport.down.is_set() and left_s >= looks[-1].exchange_s
 
-    def _is_certain(self, attempt: _Attempt, first: asyncio.Task[Look]) -> bool:
+    def _is_certain(self, attempt: Attempt, first: asyncio.Task[Look]) -> bool:
         if not _is_answered(first):
             return False
         result = last_result((first.result(),))
         refinements = attempt.planned.refinements
         return result is not None and not (refinements and leaves_doubt(result, refinements[0]))
 
-    async def _alone(self, attempt: _Attempt) -> FrameAnswer:
+    async def _alone(self, attempt: Attempt) -> FrameAnswer:
         local = await self._local(attempt)
-        return self._made(
+        return self._writer.write(
             attempt,
             where="device",
             top=self._loaded.name_top(local.labels, local.scores),
-            parts=Parts(wait=_wait_s(attempt), device=local.device_s + local.warm_s),
+            parts=attempt.parts(device_s=local.device_s + local.warm_s),
             fallback=attempt.decision.gave_way,
         )
 
-    async def _local(self, attempt: _Attempt, stop: RunStop | None = None) -> LocalAnswer:
+    async def _local(self, attempt: Attempt, stop: RunStop | None = None) -> LocalAnswer:
         head = self._loaded.head
         local = await self._work(lambda: head.answer(attempt.due.pixels, stop))
         if local.warm_s == 0:
             self._loaded.costs.note_device(head.local.id, local.device_s)
         return local
-
-    def _made(
-        self,
-        attempt: _Attempt,
-        *,
-        where: Literal["cluster", "device"],
-        top: tuple[tuple[str, float], ...],
-        parts: Parts,
-        fallback: str | None = None,
-        looks: tuple[Look, ...] = (),
-    ) -> FrameAnswer:
-        unix_s, now_s = time.time(), time.monotonic()
-        latency_s = now_s - attempt.due.due_s
-        moved_bytes = sum(look.reply.sent_bytes + look.reply.received_bytes for look in looks)
-        energy_j = self._spend(parts, moved_bytes)
-        return FrameAnswer(
-            frame=attempt.due.frame_id,
-            unix_s=unix_s,
-            due_unix_s=unix_s - latency_s,
-            option=attempt.planned if where == "cluster" else self._loaded.head.local,
-            planned=attempt.planned,
-            where=where,
-            fallback=fallback,
-            top=top,
-            latency_s=latency_s,
-            parts=parts,
-            predicted=attempt.decision.prediction,
-            look_bytes=tuple(look.reply.sent_bytes for look in looks),
-            moved_bytes=moved_bytes,
-            energy_j=energy_j,
-            in_time=latency_s <= self._decider.rules.constraints.deadline_s,
-            broken=attempt.decision.broken,
-            bandwidth_bytes_s=self._transport.link.bandwidth_bytes_s,
-            emulated=self._loaded.emulated,
-            overhead_s=attempt.plan_s + sum(look.message_s for look in looks),
-            reasons=attempt.decision.reasons,
-        )
-
-    def _spend(self, parts: Parts, moved_bytes: int) -> float:
-        """Give the joules of a frame, and take frame and probes since the last one out of what is allowed."""
-        transfer_s = moved_bytes * self._transport.link.view(time.monotonic()).s_per_byte
-        energy_j = self._decider.energy.frame_j(parts.device + parts.code + parts.local, moved_bytes, transfer_s)
-        probed = self._transport.probe_bytes - self._probe_bytes
-        self._probe_bytes += probed
-        self._decider.spend(moved_bytes + probed, energy_j)
-        return energy_j
 
     async def _work(self, job: Callable[[], Made]) -> Made:
         return await asyncio.get_running_loop().run_in_executor(self._worker, self._metered, job)
@@ -295,18 +238,3 @@ class Answerer:
 
 def _is_answered(first: asyncio.Task[Look]) -> bool:
     return first.done() and isinstance(first.result().reply, Reply)
-
-
-def _parts(attempt: _Attempt, looks: tuple[Look, ...], *, local_s: float = 0.0) -> Parts:
-    return Parts(
-        wait=_wait_s(attempt),
-        device=sum(look.encoded.device_s + look.encoded.warm_s for look in looks),
-        code=sum(look.encoded.code_s for look in looks),
-        link=sum(look.link_s for look in looks),
-        cluster=sum(look.cluster_s for look in looks),
-        local=local_s,
-    )
-
-
-def _wait_s(attempt: _Attempt) -> float:
-    return max(attempt.begun_s - attempt.due.due_s, 0.0)

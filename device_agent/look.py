@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from device_agent.head import Encoded
-from device_agent.transport import NoReply, Reply
+from device_agent.reply import NoReply, Reply
 from wire.manifest import Refinement
 from wire.messages import Result
 

@@ -1,31 +1,28 @@
 """The transport: one stream a point, frames out and replies in, and whether the link is up.
 
-Owns the sockets' lives (opened when first needed, replaced when told to go away, dropped when cut) and the
-book of frames that wait for a reply. What finds the link's return is ``device_agent.prober``.
+Owns the sockets' lives: opened when first needed, replaced when told to go away, dropped when cut. Which frames wait
+for a reply is kept in ``device_agent.frames_under_way``; what finds the link's return is ``device_agent.prober``.
 """
 
 import asyncio
 import contextlib
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
 
 from device_agent.addresses import ServerAddress
 from device_agent.cluster_view import ClusterView
+from device_agent.frames_under_way import OUTAGE_S, FramesUnderWay, SentFrame
 from device_agent.link_estimate import LinkEstimate
+from device_agent.reply import NoReply, Reply
 from device_agent.stream import PointStream, Received
 from wire.errors import ClusterUnreachable, IsthmusError, WireError
 from wire.ids import OptionId, PointName
 from wire.messages import Frame, GoAway, Hello, Reject, Result, error_from, pack
 
 OPEN_TIMEOUT_S: Final = 2.0
-OUTAGE_S: Final = 1.5
-"""A reply that took longer than this says that the link was away, not that it is slow."""
-_ABANDONED_KEPT: Final = 256
 _SHORT_LIVED_S: Final = 1.0
 _IDLE_S: Final = 30.0
 """A stream that carried nothing for so long is not replaced: it would keep a point awake that nobody uses."""
@@ -35,38 +32,6 @@ LEAST_SILENCE_S: Final = 0.03
 Emit = Callable[[str, dict[str, Any]], None]
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """The result of one frame, with the bytes both ways, the round trip, and the seconds spent on its messages."""
-
-    result: Result
-    sent_bytes: int
-    received_bytes: int
-    round_trip_s: float
-    message_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class NoReply:
-    """Why a frame has no result: ``late``, ``link_down`` or ``refused:<code>``; with the bytes both ways."""
-
-    fallback: str
-    sent_bytes: int = 0
-    received_bytes: int = 0
-    message_s: float = 0.0
-
-
-@dataclass(slots=True)
-class _Sent:
-    """A frame under way."""
-
-    stream: PointStream
-    reply: "asyncio.Future[Received]"
-    sent_bytes: int
-    pack_s: float
-    sent_s: float
 
 
 class Transport:
@@ -88,7 +53,6 @@ class Transport:
     ) -> None:
         self.link = link
         self.cluster = cluster
-        self.late_dropped = 0
         self.probe_bytes = 0
         """Moved by probes so far, both ways."""
         self.wrong_bundle = asyncio.Event()
@@ -107,8 +71,7 @@ class Transport:
         self._streams: dict[PointName, PointStream] = {}
         self._opening: dict[PointName, asyncio.Task[PointStream | IsthmusError]] = {}
         self._own: set[asyncio.Task[Any]] = set()
-        self._waiting: dict[int, _Sent] = {}
-        self._abandoned: OrderedDict[int, _Sent] = OrderedDict()
+        self._under_way = FramesUnderWay()
         self._confirmed = False
         self._closing = False
         self._down_since_s = time.monotonic()
@@ -123,6 +86,11 @@ class Transport:
     def streams(self) -> tuple[PointStream, ...]:
         """The streams now in use, the last opened last."""
         return tuple(self._streams.values())
+
+    @property
+    def late_dropped(self) -> int:
+        """How many replies came when nobody waited for them any more."""
+        return self._under_way.late_dropped
 
     async def exchange(
         self,
@@ -151,7 +119,7 @@ class Transport:
         except IsthmusError as error:
             return self._unsent(frame_id, f"refused:{error.code}", error)
         finally:
-            self._waiting.pop(frame_id, None)
+            self._under_way.forget(frame_id)
         message_s = sent.pack_s + received.unpack_s
         match received.message:
             case Result() as result:
@@ -163,9 +131,7 @@ class Transport:
 
     def give_up(self, frame_id: int) -> None:
         """Wait no longer for the result of a frame: its exchange ends as if its time had run out."""
-        sent = self._waiting.get(frame_id)
-        if sent is not None and not sent.reply.done():
-            sent.reply.set_exception(TimeoutError())
+        self._under_way.give_up(frame_id)
 
     async def stream_to(self, point: PointName) -> PointStream:
         """Give the stream of a point, opened if there is none; raises the IsthmusError that kept it away."""
@@ -269,14 +235,14 @@ class Transport:
 
     async def _send(
         self, stream: PointStream, option_id: OptionId, frame_id: int, bitstream: bytes, until_s: float
-    ) -> _Sent:
+    ) -> SentFrame:
         begun_s = time.perf_counter()
         budget_s = max(until_s - time.monotonic(), 0.0)
         data = pack(Frame(frame_id=frame_id, option_id=option_id, budget_s=budget_s, bitstream=bitstream))
         sent_s = time.perf_counter()
         reply = asyncio.get_running_loop().create_future()
-        sent = _Sent(stream, reply, len(data), sent_s - begun_s, sent_s)
-        self._waiting[frame_id] = sent
+        sent = SentFrame(stream, reply, len(data), sent_s - begun_s, sent_s)
+        self._under_way.add(frame_id, sent)
         await stream.send(data)
         return sent
 
@@ -292,7 +258,7 @@ class Transport:
             error = ClusterUnreachable(cut.message) if isinstance(cut, WireError) else cut
             log.info("stream.cut", point=stream.point, replica=stream.replica, error=cut.message)
         finally:
-            self._fail_waiting(stream, error)
+            self._under_way.fail(stream, error)
             stream.abort()
             if self._streams.get(stream.point) is stream:
                 del self._streams[stream.point]
@@ -328,17 +294,11 @@ class Transport:
                 log.warning("message.unexpected", kind=type(other).__name__)
 
     def _settle(self, frame_id: int, received: Received) -> None:
-        sent = self._waiting.pop(frame_id, None)
-        if sent is not None and not sent.reply.done():
-            sent.reply.set_result(received)
+        sent = self._under_way.settle(frame_id, received)
+        if sent is not None:
             self._note_transfer(sent, received)
-            return
-        self.late_dropped += 1
-        late = self._abandoned.pop(frame_id, None)
-        if late is not None and received.at_s - late.sent_s < OUTAGE_S:
-            self._note_transfer(late, received)
 
-    def _note_transfer(self, sent: _Sent, received: Received) -> None:
+    def _note_transfer(self, sent: SentFrame, received: Received) -> None:
         if isinstance(received.message, Result):
             self._confirmed = True
             cluster_s = received.message.timings.total_s
@@ -352,10 +312,10 @@ class Transport:
             self.doubt.set()
 
     def _timed_out(self, frame_id: int, since_s: float) -> NoReply:
-        sent = self._waiting.get(frame_id)
+        sent = self._under_way.find(frame_id)
         silent = self.last_heard_s < since_s
         if sent is not None:
-            self._abandon(frame_id, sent)
+            self._under_way.abandon(frame_id, sent)
             if not silent or not self._confirmed:
                 self.link.note_late(sent.sent_bytes, time.perf_counter() - sent.sent_s, now_s=time.monotonic())
                 self._ask_in_doubt()
@@ -371,16 +331,11 @@ class Transport:
         view = self.link.view(time.monotonic())
         return max(LINK_TIMES * (view.base_s + sent_bytes * view.s_per_byte), LEAST_SILENCE_S)
 
-    def _abandon(self, frame_id: int, sent: _Sent) -> None:
-        self._abandoned[frame_id] = sent
-        if len(self._abandoned) > _ABANDONED_KEPT:
-            self._abandoned.popitem(last=False)
-
     def _unsent(self, frame_id: int, fallback: str, error: IsthmusError) -> NoReply:
         log.info("frame.unsent", frame=frame_id, fallback=fallback, error=error.message)
         return NoReply(fallback)
 
-    def _refused(self, point: PointName, reject: Reject, sent: _Sent, message_s: float) -> NoReply:
+    def _refused(self, point: PointName, reject: Reject, sent: SentFrame, message_s: float) -> NoReply:
         error = error_from(reject)
         log.info("frame.refused", frame=reject.frame_id, code=reject.code, message=reject.message)
         self._note_refusal(point, error, reject.retry_after_s)
@@ -397,17 +352,10 @@ class Transport:
         ends_s = loop.time() + grace_s
         if time.monotonic() - old.sent_s < _IDLE_S:
             await self.open(old.point)
-        replies = [sent.reply for sent in self._waiting.values() if sent.stream is old]
+        replies = self._under_way.replies_on(old)
         if replies:
             await asyncio.wait(replies, timeout=max(ends_s - loop.time(), 0.0))
         await old.close()
-
-    def _fail_waiting(self, stream: PointStream, error: IsthmusError) -> None:
-        for sent in self._waiting.values():
-            if sent.stream is stream and not sent.reply.done():
-                sent.reply.set_exception(error)
-                # A frame that timed out in this very moment no longer asks.
-                sent.reply.exception()
 
     def _spawn(self, work: Any) -> None:
         task = self._tasks.create_task(work)

@@ -12,8 +12,9 @@ import simpy
 from simpy.events import Event
 
 from device_agent.cluster_view import ClusterView
+from device_agent.frames_under_way import OUTAGE_S
 from device_agent.link_estimate import LinkEstimate
-from device_agent.transport import LEAST_SILENCE_S, LINK_TIMES, OPEN_TIMEOUT_S, OUTAGE_S
+from device_agent.transport import LEAST_SILENCE_S, LINK_TIMES, OPEN_TIMEOUT_S
 from loadtests.frame_tables import FrameTables
 from loadtests.virtual_cluster import Exchanged, VirtualCluster
 from loadtests.virtual_link import NEVER, Direction, VirtualLink

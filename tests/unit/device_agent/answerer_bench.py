@@ -14,8 +14,8 @@ from device_agent.decider import Decider
 from device_agent.frame_feed import DueFrame
 from device_agent.patience import Patience
 from device_agent.policy import parse_policy
+from device_agent.reply import NoReply, Reply
 from device_agent.rules import Constraints, Rules
-from device_agent.transport import NoReply, Reply
 from wire.manifest import Refinement
 
 SENT, WHOLE = option(1, "mid/r", bytes_mean=400), option(2, "output/whole")

@@ -7,7 +7,7 @@ import pytest
 from agent_fakes import result
 from answerer_bench import LOAD, REFINED, REPLY, SENT, WHOLE
 
-from device_agent.transport import NoReply
+from device_agent.reply import NoReply
 from wire.errors import BundleError
 
 

@@ -5,7 +5,7 @@ from answerer_bench import REPLY
 
 from device_agent.allowance import Allowance
 from device_agent.energy import EnergyModel
-from device_agent.transport import NoReply
+from device_agent.reply import NoReply
 
 NOTHING_PER_HOUR = 1e-6
 """So little that what is left is what was spent."""

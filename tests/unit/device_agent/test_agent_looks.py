@@ -12,8 +12,8 @@ from device_agent.frame_feed import DueFrame
 from device_agent.look import leaves_doubt
 from device_agent.option_costs import LOOKS_WEIGHT, OWN_WEIGHT, WEIGHT
 from device_agent.policy import Policy
+from device_agent.reply import NoReply, Reply
 from device_agent.rules import Constraints, Rules
-from device_agent.transport import NoReply, Reply
 from wire.manifest import Refinement
 
 ONE_LOOK = replace(option(2, "mid/fine", bytes_mean=400), coder="rans", tables="fine.npy", gains="fine-gains.npy")
