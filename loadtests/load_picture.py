@@ -151,7 +151,7 @@ def _background(outcome: LoadOutcome) -> Figure:
             axes.plot(list(each.runs), values, lw=1.6, ms=5, label=label, **STYLES[each.entrant.name])
         axes.set_xlabel(f"background, Mbit/s of {LINK_MBPS:g}")
         axes.set_ylabel(f"{name[:3]}, ms")
-        axes.set_ylim(bottom=0)
+        _milliseconds(axes)
         _plain(axes)
     figure.legend(loc="outside lower center", ncols=4, fontsize=8, frameon=False)
     return figure
