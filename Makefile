@@ -10,10 +10,10 @@ demo: $(VENV)/ready
 	$(BIN)/isthmus demo
 
 # What needs no quiet runs on all cores; then the service tests, each of which has the machine for itself.
-UNHURRIED := tests/service/test_images.py tests/unit tests/fuzz
+UNHURRIED := tests/service/test_images.py tests/service/test_training_tasks.py tests/unit tests/fuzz
 test: $(VENV)/ready
 	$(BIN)/pytest $(UNHURRIED) --numprocesses auto --dist loadfile --no-loadscope-reorder
-	$(BIN)/pytest tests/service --ignore tests/service/test_images.py
+	$(BIN)/pytest tests/service $(UNHURRIED:%=--ignore=%)
 
 check: $(VENV)/ready
 	$(MAKE) --jobs 2 lint types contracts k8s

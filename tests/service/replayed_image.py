@@ -54,16 +54,18 @@ class ReplayedImage:
         return done.returncode == 0
 
 
-def replay(name: str, root: Path, *, plan_only: bool = False) -> ReplayedImage:
+def replay(name: str, root: Path, *, compiled: bool = True, plan_only: bool = False) -> ReplayedImage:
     """Run the stages of an image one after the other, and lay out what the last one copies from them.
 
-    All stages have one root. Where pip shall only plan, the dependencies are missing from it, and our code is there.
+    All stages have one root. Where it need not be ``compiled``, Python's files are left as they came, which spares most
+    of an install's time. Where pip shall only plan, the dependencies are missing from it, and our code is there.
     """
     recipe = read_recipe(name)
+    bare = {} if compiled else {"PIP_COMPILE": "0"}
     told: dict[str, dict[str, str]] = {}
     said: list[str] = []
     for stage in recipe.stages[:-1]:
-        told[stage.name] = _run(stage, root, told.get(stage.base, {}), said, plan_only=plan_only)
+        told[stage.name] = _run(stage, root, told.get(stage.base, bare), said, plan_only=plan_only)
     for step in recipe.final.all("COPY"):
         _copy(step.value.split(), root, root)
     planned = (word.rpartition("-") for found in PLANNED.findall("\n".join(said)) for word in found.split())
