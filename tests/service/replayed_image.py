@@ -15,8 +15,6 @@ INSIDE = re.compile(r"(?<![\w./])/(?=opt/|build\b|usr/share/)")
 """Where a path begins that an image writes to."""
 NOT_HERE = {"PIP_NO_CACHE_DIR"}
 """What keeps a layer small, and would have every test download all anew."""
-PLAN = re.compile(r"(pip --python \S+ install)(?= \S*\.\[)")
-PLANNED = re.compile(r"^Would install (.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -24,8 +22,6 @@ class ReplayedImage:
     recipe: Recipe
     root: Path
     """Stands for the image's /."""
-    planned: dict[str, str]
-    """The versions that pip would have installed, where it was to plan only."""
 
     @property
     def site_packages(self) -> Path:
@@ -54,25 +50,23 @@ class ReplayedImage:
         return done.returncode == 0
 
 
-def replay(name: str, root: Path, *, compiled: bool = True, plan_only: bool = False) -> ReplayedImage:
+def replay(name: str, root: Path, *, compiled: bool = True) -> ReplayedImage:
     """Run the stages of an image one after the other, and lay out what the last one copies from them.
 
     All stages have one root. Where it need not be ``compiled``, Python's files are left as they came, which spares most
-    of an install's time. Where pip shall only plan, the dependencies are missing from it, and our code is there.
+    of an install's time.
     """
     recipe = read_recipe(name)
     bare = {} if compiled else {"PIP_COMPILE": "0"}
     told: dict[str, dict[str, str]] = {}
-    said: list[str] = []
     for stage in recipe.stages[:-1]:
-        told[stage.name] = _run(stage, root, told.get(stage.base, bare), said, plan_only=plan_only)
+        told[stage.name] = _run(stage, root, told.get(stage.base, bare))
     for step in recipe.final.all("COPY"):
         _copy(step.value.split(), root, root)
-    planned = (word.rpartition("-") for found in PLANNED.findall("\n".join(said)) for word in found.split())
-    return ReplayedImage(recipe, root, {name: version for name, _, version in planned})
+    return ReplayedImage(recipe, root)
 
 
-def _run(stage: Stage, root: Path, before: dict[str, str], said: list[str], *, plan_only: bool) -> dict[str, str]:
+def _run(stage: Stage, root: Path, before: dict[str, str]) -> dict[str, str]:
     told = dict(before)
     folder = Path(told.get("WORKDIR", root))
     for step in stage.steps:
@@ -86,21 +80,19 @@ def _run(stage: Stage, root: Path, before: dict[str, str], said: list[str], *, p
             case "COPY":
                 _copy(step.value.split(), ROOT, folder)
             case "RUN":
-                script = PLAN.sub(r"\1 --dry-run", step.script) if plan_only else step.script
-                said.append(_shell(_here(script, root), folder, told))
+                _shell(_here(step.script, root), folder, told)
             case other:
                 raise AssertionError(f"nobody here can replay {other}")
     return told
 
 
-def _shell(script: str, folder: Path, told: dict[str, str]) -> str:
+def _shell(script: str, folder: Path, told: dict[str, str]) -> None:
     own = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
         ["sh", "-c", script], cwd=folder, env={**os.environ, **told, "PATH": own}, capture_output=True, text=True,
         timeout=TIMEOUT_S, check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
 
 
 def _here(text: str, root: Path) -> str:

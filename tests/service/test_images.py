@@ -1,4 +1,4 @@
-"""What the images install, installed by the steps of their own Dockerfiles; the load tests' only as pip plans it."""
+"""What the images install, installed by the steps of their own Dockerfiles."""
 
 import json
 import subprocess
@@ -95,12 +95,16 @@ def test_the_cluster_s_image_has_what_serving_imports_and_no_torch(tmp_path: Pat
     run(*image.entrypoint, "serve-config", "--help", **inside)
 
 
-def test_the_load_test_s_image_is_planned_of_what_is_pinned_and_holds_locust_s_file(tmp_path: Path) -> None:
-    image = replay("loadtest", tmp_path, plan_only=True)
-    planned = normal(image.planned)
-    assert planned.pop("isthmus")
-    assert {"locust", "picows"} <= planned.keys()
-    assert planned.items() <= pinned().items()
-    assert not planned.keys() & {"torch", "ray", "onnx"}
+def test_the_load_test_s_image_has_what_locust_and_the_light_generator_import(tmp_path: Path) -> None:
+    image = replay("loadtest", tmp_path, compiled=False)
+    installed = pairs(run(image.program("python"), "-c", LIST))
+    assert installed.pop("isthmus")
+    assert {"locust", "picows"} <= installed.keys()
+    assert installed.items() <= pinned().items()
+    assert not installed.keys() & {"torch", "ray", "onnx", "pip"}
     assert our_folders(image) == {"wire", "device_agent", "loadtests"}
     assert Path(image.environment["LOCUST_LOCUSTFILE"]).is_file()
+    inside = {"env": {**image.environment, "HOME": str(tmp_path)}, "cwd": tmp_path}
+    # Locust has read our file when it names the users in it.
+    assert "Agent" in run(*image.entrypoint, "--list", **inside)
+    run(image.program("python"), "-m", "loadtests.light_command", "--help", **inside)
