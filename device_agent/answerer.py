@@ -12,7 +12,8 @@ from functools import partial
 from typing import Final, TypeVar
 
 from device_agent.answer import FrameAnswer
-from device_agent.answer_writer import AnswerWriter, Attempt
+from device_agent.answer_writer import AnswerWriter
+from device_agent.attempt import Attempt
 from device_agent.decider import Decider
 from device_agent.frame_feed import DueFrame
 from device_agent.head import Encoded, LocalAnswer
