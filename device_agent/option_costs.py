@@ -11,6 +11,8 @@ from wire.manifest import Option
 
 WEIGHT: Final = 0.2
 """Weight of the newest sample in what moves fast: the device's load, and an option's bytes."""
+STALL_S: Final = 0.005
+"""A run may be held up so long by what is not the device's speed: of a short one it is most, and tells little."""
 OWN_WEIGHT: Final = 0.05
 """Of an option's own deviation from its profile, which should not take up what the device's load does."""
 OUTLIER: Final = 3.0
@@ -30,7 +32,8 @@ class OptionCosts:
     """Columns over the options of a bundle, begun from the device profile and the bundle's own measurements.
 
     Device times are profile × ``k_mobile`` × a factor of the option's own. ``k_mobile`` is what every run says of the
-    whole device: throttled, or busy with other work (BottleNet's K_mobile). A slow frame at one point warns of all.
+    whole device: throttled, or busy with other work (BottleNet's K_mobile). A slow frame at one point warns of all, the
+    more so the longer it should have taken.
     """
 
     def __init__(self, options: tuple[Option, ...], device_s: Mapping[OptionId, float]) -> None:
@@ -75,8 +78,9 @@ class OptionCosts:
             self._profile_s[row] = device_s / self.k_mobile
             return
         ratio = min(device_s / (profile_s * self._own[row] * self.k_mobile), OUTLIER)
-        self.k_mobile *= 1 + WEIGHT * (ratio - 1)
-        self._own[row] *= 1 + OWN_WEIGHT * (ratio - 1)
+        told = profile_s / (profile_s + STALL_S)
+        self.k_mobile *= 1 + WEIGHT * told * (ratio - 1)
+        self._own[row] *= 1 + OWN_WEIGHT * told * (ratio - 1)
 
     def note_sent(self, option_id: OptionId, sent_bytes: int, looks: int) -> None:
         """Take the bytes and the number of one frame's messages."""

@@ -10,7 +10,7 @@ from agent_fakes import PICTURE, FakeHead, FakeTransport, load, load_bundle, mak
 from device_agent.answerer import Answerer
 from device_agent.frame_feed import DueFrame
 from device_agent.look import leaves_doubt
-from device_agent.option_costs import LOOKS_WEIGHT, OWN_WEIGHT, WEIGHT
+from device_agent.option_costs import LOOKS_WEIGHT, OWN_WEIGHT, STALL_S, WEIGHT
 from device_agent.policy import Policy
 from device_agent.reply import NoReply, Reply
 from device_agent.rules import Constraints, Rules
@@ -113,7 +113,7 @@ async def test_what_the_looks_took_is_added_up(loaded):
     assert answer.parts.link >= 0.017
     assert answer.overhead_s >= 0.011
     assert looks_of(loaded) == pytest.approx(1.4 + LOOKS_WEIGHT * 1.6)
-    slower = 0.028 / 0.022 - 1
+    slower = (0.028 / 0.022 - 1) * 0.022 / (0.022 + STALL_S)
     took_s = loaded.costs.device_s[loaded.costs.row(THREE_LOOKS.id)]
     assert took_s == pytest.approx(0.022 * (1 + WEIGHT * slower) * (1 + OWN_WEIGHT * slower))
 

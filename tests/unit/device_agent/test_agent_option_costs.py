@@ -13,6 +13,7 @@ from device_agent.option_costs import (
     OWN_WEIGHT,
     REPLY_BYTES,
     SIZE_WEIGHT,
+    STALL_S,
     WEIGHT,
     OptionCosts,
 )
@@ -21,6 +22,8 @@ from wire.ids import OptionId
 ONCE, AGAIN, WHOLE = option(1, "mid/once"), option(2, "mid/again", looks=1.4), option(3, "output/whole")
 OPTIONS = (ONCE, AGAIN, WHOLE)
 PROFILE = {ONCE.id: 0.010, AGAIN.id: 0.020, WHOLE.id: 0.060}
+TOLD = 0.010 / (0.010 + STALL_S)
+"""What a run of ``ONCE`` tells of the device."""
 
 
 @pytest.fixture
@@ -38,9 +41,17 @@ def test_costs_begin_with_the_profile_and_the_manifest(costs: OptionCosts) -> No
 
 def test_a_slow_run_at_one_option_warns_of_all_and_a_little_more_of_that_one(costs: OptionCosts) -> None:
     costs.note_device(ONCE.id, 0.020)
-    assert costs.k_mobile == pytest.approx(1 + WEIGHT)
-    assert costs.device_s[1:] == pytest.approx([0.020 * (1 + WEIGHT), 0.060 * (1 + WEIGHT)])
-    assert costs.device_s[0] == pytest.approx(0.010 * (1 + WEIGHT) * (1 + OWN_WEIGHT))
+    assert costs.k_mobile == pytest.approx(1 + WEIGHT * TOLD)
+    assert costs.device_s[1:] == pytest.approx([0.020 * costs.k_mobile, 0.060 * costs.k_mobile])
+    assert costs.device_s[0] == pytest.approx(0.010 * costs.k_mobile * (1 + OWN_WEIGHT * TOLD))
+
+
+def test_a_short_run_that_takes_twice_as_long_tells_less_of_the_device_than_a_long_one() -> None:
+    short, long = OptionCosts(OPTIONS, PROFILE | {ONCE.id: 0.001}), OptionCosts(OPTIONS, PROFILE)
+    short.note_device(ONCE.id, 0.002)
+    long.note_device(WHOLE.id, 0.120)
+    assert short.k_mobile < 1.05
+    assert long.k_mobile > 1.15
 
 
 def test_what_an_option_alone_takes_longer_than_its_profile_ends_up_its_own(costs: OptionCosts) -> None:
@@ -60,7 +71,7 @@ def test_a_device_that_recovers_is_believed_again(costs: OptionCosts) -> None:
 
 def test_one_stall_counts_as_at_most_so_many_times_what_was_expected(costs: OptionCosts) -> None:
     costs.note_device(ONCE.id, 500.0)
-    assert costs.k_mobile == pytest.approx(1 + WEIGHT * (OUTLIER - 1))
+    assert costs.k_mobile == pytest.approx(1 + WEIGHT * TOLD * (OUTLIER - 1))
     costs.note_sent(ONCE.id, 10**6, looks=1)
     sent = 100 + MESSAGE_BYTES
     assert costs.moved_bytes[0] == pytest.approx(sent * (1 + WEIGHT * (OUTLIER - 1)) + REPLY_BYTES)
@@ -81,7 +92,7 @@ def test_an_option_that_was_not_profiled_takes_what_its_first_run_took() -> None
     costs.note_device(ONCE.id, 0.020)
     costs.note_device(WHOLE.id, 0.090)
     assert costs.device_s[2] == pytest.approx(0.090)
-    assert costs.k_mobile == pytest.approx(1 + WEIGHT)
+    assert costs.k_mobile == pytest.approx(1 + WEIGHT * TOLD)
 
 
 def test_bytes_follow_what_is_sent(costs: OptionCosts) -> None:
