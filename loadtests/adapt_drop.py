@@ -1,7 +1,8 @@
 """How soon a policy is back on the best option after the link's rate fell: many falls in virtual time.
 
 Owns what counts as back. The tables' frames follow each other in the same order, so falls differ by where they meet the
-clip, by when in a frame's period they come, and by the jitter of the link.
+clip, by when in a frame's period they come, and by the jitter of the link. Where the clip stands still, every fall has
+one frame of it and no other: then nothing but the link changes what is best.
 """
 
 from collections.abc import Sequence
@@ -39,6 +40,8 @@ class Falls:
     policy: str
     from_mbps: float
     to_mbps: float
+    still: bool
+    """Whether the clip stood still."""
     best: tuple[str, ...]
     """The options, as POINT/RATE, that are best after the fall, or nearly, by the mean over the clip."""
     frames: tuple[int, ...]
@@ -60,25 +63,32 @@ def fall(
     rates_mbps: tuple[float, float],
     *,
     policy: str = "auto",
+    still: bool = False,
     count: int = 50,
     radio: str = "4g",
 ) -> Falls:
-    """Let the link fall ``count`` times, each in a run of its own; ``policy`` is spelled as the agent does."""
+    """Let the link fall ``count`` times, each in a run of its own; ``policy`` is spelled as the agent does.
+
+    With ``still`` each run has a frame of its own, and no other.
+    """
     before, after = (LinkState(rate, scenario.delay_s, JITTER_S) for rate in rates_mbps)
     frames_s = steady_frames_s(tables, after)
-    rows = rows_within(tables, scenario.rules("auto"))
-    good = frames_s <= NEARLY * frames_s[rows].min(axis=0)
+    good = frames_s <= NEARLY * frames_s[rows_within(tables, scenario.rules("auto"))].min(axis=0)
     counts = []
     for seed in range(count):
+        frame = seed % tables.frames
+        shown, as_good = (tables.still(frame), good[:, [frame]]) if still else (tables, good)
         # The golden ratio spreads the moments evenly over a frame's period, and whole frames over the clip.
         falls_s = WARM_S + (seed + (seed * 0.618) % 1.0) / scenario.fps
         script = LinkScript((Step(0.0, before), Step(falls_s, after)))
         seconds = falls_s + (WATCHED_FRAMES + STAYS_FRAMES) / scenario.fps
         device = virtual_device(scenario, policy, radio=radio, seconds=seconds, name=f"fall-{seed}")
-        counts.append(_frames_until(run_policy(tables, script, device, seed=seed), falls_s, good))
+        counts.append(_frames_until(run_policy(shown, script, device, seed=seed), falls_s, as_good))
     best = sorted(best_after(tables, scenario, after))
     names = tuple(f"{tables.options[row].point}/{tables.options[row].rate}" for row in best)
-    return Falls(policy=policy, from_mbps=rates_mbps[0], to_mbps=rates_mbps[1], best=names, frames=tuple(counts))
+    return Falls(
+        policy=policy, from_mbps=rates_mbps[0], to_mbps=rates_mbps[1], still=still, best=names, frames=tuple(counts)
+    )
 
 
 def best_after(tables: FrameTables, scenario: AdaptScenario, state: LinkState) -> frozenset[int]:

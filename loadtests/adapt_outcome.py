@@ -116,7 +116,7 @@ class AdaptOutcome:
 
     def _our_falls(self) -> Sequence[int]:
         ours = self.falls[0].policy
-        return [count for falls in self.falls if falls.policy == ours for count in falls.frames]
+        return [count for falls in self.falls if falls.policy == ours and not falls.still for count in falls.frames]
 
 
 def _tables_as_plain(tables: FrameTables) -> dict[str, Any]:

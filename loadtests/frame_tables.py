@@ -4,7 +4,7 @@ Owns the record and its JSON. Measures nothing: that is ``table_sweep``'s.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -47,6 +47,11 @@ class FrameTables:
     def frames(self) -> int:
         """The number of frames of the clip."""
         return int(self.looks.shape[1])
+
+    def still(self, frame: int) -> Self:
+        """Give the tables of a clip that shows one of the frames and no other."""
+        one = slice(frame, frame + 1)
+        return replace(self, looks=self.looks[:, one], sent_bytes=self.sent_bytes[:, one])
 
     def as_plain(self) -> dict[str, Any]:
         """Give the tables as JSON values."""

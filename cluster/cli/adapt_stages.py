@@ -30,7 +30,7 @@ class Stages:
             "virtual": 2 * _VIRTUAL_S_PER_TRACE * traces,
             "real": traces * turns * (window_s + 2 * _AGENT_START_S) if window_s is not None else 0.0,
             "full": _FULL_S_PER_TRACE * traces,
-            "falls": 20.0,
+            "falls": 40.0,
         }
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left:"),

@@ -137,17 +137,19 @@ def agreement_table(outcome: "AdaptOutcome") -> TextTable:
 def falls_table(outcome: "AdaptOutcome") -> TextTable:
     """Give a line for every policy and fall of the link."""
     headings = (
-        "policy", "Mbit/s", f"within {WITHIN_FRAMES} frames", "mean frames", "most frames", "falls", "best after it",
+        "policy", "clip", "Mbit/s", f"within {WITHIN_FRAMES} frames", "mean frames", "most frames", "falls",
+        "best after it",
     )  # fmt: skip
     rows = tuple(
         (
-            OURS if each.policy == "auto" else each.policy, f"{each.from_mbps:g} → {each.to_mbps:g}",
+            OURS if each.policy == "auto" else each.policy, "still" if each.still else "moves",
+            f"{each.from_mbps:g} → {each.to_mbps:g}",
             f"{each.within_share:.0%}", f"{sum(each.frames) / len(each.frames):.1f}", str(max(each.frames)),
             str(len(each.frames)), _named(each.best),
         )
         for each in outcome.falls
     )  # fmt: skip
-    return TextTable("back on the best option after a tenfold fall, in virtual time", headings, rows, texts=2)
+    return TextTable("back on the best option after a tenfold fall, in virtual time", headings, rows, texts=3)
 
 
 def bottlenet_table(outcome: "AdaptOutcome") -> TextTable:

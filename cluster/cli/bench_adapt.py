@@ -162,7 +162,12 @@ def _compare(
         virtual=Played(runs=runs, fixed=fixed, window_s=window_s),
         fallen_back=Played(runs=beside, fixed=kept, window_s=window_s),
         full=Played(runs=full_runs, fixed=full_fixed, window_s=None),
-        falls=tuple(fall(tables, scenario, rates, policy=policy) for policy in policies for rates in FALLS_MBPS),
+        falls=tuple(
+            fall(tables, scenario, rates, policy=policy, still=still)
+            for policy in policies
+            for still in (False, True)
+            for rates in FALLS_MBPS
+        ),
         gains=tuple(radio_gains(tables, scenario)),
     )
 

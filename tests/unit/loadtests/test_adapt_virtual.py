@@ -135,6 +135,15 @@ def test_a_policy_that_never_moves_is_never_back(tmp_path):
     assert (at_home.frames, at_home.within_share) == ((1, 1, 1), 1.0)
 
 
+def test_a_still_clip_shows_one_frame_only(tmp_path):
+    tables = made_tables()
+    still = tables.still(1)
+    assert still.frames == 1
+    assert still.sent_bytes[:, 0].tolist() == tables.sent_bytes[:, 1].tolist()
+    back = fall(tables, scenario(tmp_path), (10.0, 0.2), policy="device-only", still=True, count=3)
+    assert (back.still, back.frames) == (True, (1, 1, 1))
+
+
 def test_tables_of_another_device_have_its_whole_network(tmp_path):
     scaled = as_on(made_tables(), scenario(tmp_path), "raspberry-pi-4b")
     published_s = known_device("raspberry-pi-4b").published("efficientnet-lite0")[1]
