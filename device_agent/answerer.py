@@ -21,6 +21,7 @@ from device_agent.loaded_bundle import LoadedBundle
 from device_agent.look import Look, last_result, leaves_doubt
 from device_agent.patience import patience
 from device_agent.power_meter import PowerMeter
+from device_agent.race import OUTRUN
 from device_agent.reply import NoReply, Reply
 from device_agent.run_stop import RunStop
 from device_agent.transport import Transport
@@ -81,6 +82,7 @@ class Answerer:
             local_s=self._decider.local_s() * (1 if self._loaded.head.local_is_warm else _COLD),
             device_s=prediction.device_s,
             predicted_s=prediction.total_s,
+            races=prediction.races,
         )
         if decision.ahead is not None:
             self._ahead = self._loaded.bundle.option(decision.ahead)
@@ -148,6 +150,8 @@ class Answerer:
             fallback = next((look.reply.fallback for look in looks if isinstance(look.reply, NoReply)), None)
             if fallback is None:
                 fallback = "doubt" if looks else "late"
+            if fallback == "late" and attempt.decision.prediction.races:
+                fallback = OUTRUN
             return self._by_device(attempt, local.result(), looks, fallback=fallback, local_s=stop.ran_s)
         finally:
             stop.set()

@@ -25,7 +25,7 @@ from device_agent.snapshot import Estimates, Held, Limits, Snapshot
 from wire.ids import PointName
 from wire.manifest import Option
 
-SIZES_EVERY_S: Final = 0.4
+SIZES_EVERY_S: Final = 0.1
 """Coding a picture takes a device some milliseconds, between two frames."""
 
 
@@ -138,6 +138,7 @@ class Decider:
             held=self._held,
             draw=self._random.random(),
             calm=rules.calm,
+            races=rules.races and rules.policy.kind == "auto",
         )
 
     def _service_s(self) -> Floats:

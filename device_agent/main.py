@@ -66,6 +66,11 @@ INTERRUPTED = 130
     help="Keep an option that is nearly best, and move by chance when the cluster's load alone asks for it.",
 )
 @click.option(
+    "--race/--no-race",
+    default=True,
+    help="With the policy auto: begin the device's own answer at once where the cluster's may well be later.",
+)
+@click.option(
     "--link-estimate",
     type=click.Choice(["kalman", "harmonic", "last"]),
     help="How the link is estimated.  [default: the policy's own, or kalman]",
@@ -107,6 +112,7 @@ def command(
     max_joules_per_hour: float | None,
     max_mb_per_hour: float | None,
     calm: bool,
+    race: bool,
     link_estimate: LinkKind | None,
     as_json: bool,
     frames: int | None,
@@ -136,7 +142,9 @@ def command(
         joules_per_hour=_most(max_joules_per_hour, 1.0),
         bytes_per_hour=_most(max_mb_per_hour, 1e6),
     )
-    rules = Rules(policy=parse_policy(policy), goal=parse_goal(objective), constraints=constraints, calm=calm)
+    rules = Rules(
+        policy=parse_policy(policy), goal=parse_goal(objective), constraints=constraints, calm=calm, races=race
+    )
     settings = AgentSettings(
         server=replace(parse_server(server), token=find_token(token_file), ca=ca, device=DeviceId(device_id)),
         source=source,

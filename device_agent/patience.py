@@ -32,21 +32,29 @@ def alone_s(ends_s: float, local_s: float) -> float:
 
 
 def patience(
-    *, due_s: float, begun_s: float, deadline_s: float, local_s: float, device_s: float, predicted_s: float
+    *,
+    due_s: float,
+    begun_s: float,
+    deadline_s: float,
+    local_s: float,
+    device_s: float,
+    predicted_s: float,
+    races: bool = False,
 ) -> Patience:
     """Say how long to wait for a frame that was due at ``due_s`` and begun at ``begun_s``.
 
     The device finishes alone early enough for the deadline: ``local_s`` before it, with a margin. Where it could not,
     since it is slower than that or still busy with the head (``device_s``), it begins soon after the cluster's answer
-    was to be expected, or right behind the head if it is the sooner one. The cluster's is waited for until the deadline
-    has passed and twice the predicted time has, but in the second case no longer than the device takes: nobody wants an
-    answer then, and a cluster that is told to take so long would compute it in place of one that is wanted.
+    was to be expected, or right behind the head if it is the sooner one. It begins there too if it ``races``. The
+    cluster's is waited for until the deadline has passed and twice the predicted time has, but in the second case no
+    longer than the device takes: nobody wants an answer then, and a cluster that is told to take so long would compute
+    it in place of one that is wanted.
     """
     ends_s = due_s + deadline_s
     alone_from_s = alone_s(ends_s, local_s)
     if alone_from_s >= begun_s + device_s:
-        return Patience(alone_from_s, ends_s)
+        return Patience(begun_s + device_s if races else alone_from_s, ends_s)
     expected_s = device_s if predicted_s > device_s + local_s else _EXPECTED * predicted_s + LOCAL_MARGIN_S
     wanted_s = expected_s + LOCAL_MARGIN * local_s + LOCAL_MARGIN_S
     until_s = max(ends_s, begun_s + min(_TWICE * predicted_s + _LEAST_S, wanted_s, _MOST_S))
-    return Patience(min(begun_s + expected_s, until_s), until_s)
+    return Patience(min(begun_s + (device_s if races else expected_s), until_s), until_s)

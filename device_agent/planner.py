@@ -4,7 +4,7 @@ Owns the decision and the choice; reads no clock, draws no random number and doe
 numpy, and no object for an option: it is asked for every frame.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, inf
 from typing import Final, Literal
 
@@ -13,6 +13,7 @@ import numpy as np
 from device_agent.limits_kept import MOST_MISSED, broken_by, chance_missed, lateness, over_budgets
 from device_agent.option_table import Flags, Floats
 from device_agent.prediction import Costs, Prediction
+from device_agent.race import spared_s
 from device_agent.rules import LATENCY, Goal
 from device_agent.snapshot import Held, Snapshot
 from wire.ids import OptionId
@@ -87,7 +88,11 @@ def plan(snapshot: Snapshot) -> Decision:
     broken = broken_by(snapshot, costs, missed, row)
     reasons = _reasons(snapshot, score, allowed, within, row, broken)
     ahead = _ahead(snapshot, costs, score, over, row)
-    return Decision(table.ids[row], costs.at(row, estimates), reasons, broken=broken, is_best=is_best, ahead=ahead)
+    prediction = costs.at(row, estimates)
+    if snapshot.races and (spared := spared_s(snapshot, costs, row)):
+        prediction = replace(prediction, spared_s=spared)
+        reasons = (*reasons, f"the device's own answer beside it spares {spared * 1e3:.1f} ms")
+    return Decision(table.ids[row], prediction, reasons, broken=broken, is_best=is_best, ahead=ahead)
 
 
 def _alone(snapshot: Snapshot, costs: Costs, missed: Floats, why: GaveWay) -> Decision:

@@ -26,11 +26,18 @@ class Prediction:
     bytes: float = 0.0
     link_sd_s: float = 0.0
     """Standard deviation of ``link_s``, by what is known of the link and of the frames' sizes."""
+    spared_s: float = 0.0
+    """What the device's own answer, begun as soon as the frame is sent, is expected to spare; 0 without a race."""
 
     @property
     def total_s(self) -> float:
-        """Device, link and cluster together, in seconds."""
-        return self.device_s + self.link_s + self.cluster_s
+        """Device, link and cluster together, in seconds, less what a race spares."""
+        return self.device_s + self.link_s + self.cluster_s - self.spared_s
+
+    @property
+    def races(self) -> bool:
+        """Whether the device begins its own answer at once, beside the cluster."""
+        return self.spared_s > 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -58,6 +58,7 @@ class Rules:
 
     ``calm`` says whether a move that only the cluster's load asks for is made by chance, some agents sooner and some
     later, so that a crowd does not swing; without it every move is made at once, and there is no price for it.
+    ``races`` says whether our own planner may have the device begin its own answer as soon as a frame is sent.
     ``live_every_s`` is the time between two frames of a source that skips what a newer frame has overtaken; 0 where
     every frame is answered.
     """
@@ -66,6 +67,7 @@ class Rules:
     goal: Goal = LATENCY
     constraints: Constraints = field(default_factory=Constraints)
     calm: bool = True
+    races: bool = True
     live_every_s: float = 0.0
 
     @property

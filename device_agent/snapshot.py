@@ -67,7 +67,8 @@ class Snapshot:
     """All that the planner looks at.
 
     ``held`` is what was decided before, if anything was, and ``draw`` a random number of [0, 1) for moves that are made
-    by chance. ``calm`` turns hysteresis and chance on.
+    by chance. ``calm`` turns hysteresis and chance on, and ``races`` the device's
+    own answer beside the cluster's.
     """
 
     table: OptionTable
@@ -80,3 +81,4 @@ class Snapshot:
     held: Held | None = None
     draw: float = 0.0
     calm: bool = True
+    races: bool = False

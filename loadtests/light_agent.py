@@ -144,6 +144,7 @@ class LightAgent:
             local_s=self._decider.local_s(),
             device_s=decision.prediction.device_s,
             predicted_s=decision.prediction.total_s,
+            races=decision.prediction.races,
         )
         attempt = _Attempt(number, due_s, self._bundle.option(decision.option_id), waits)
         if attempt.option.coder == "none":

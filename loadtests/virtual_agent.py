@@ -116,6 +116,7 @@ class VirtualAgent:
             local_s=self.decider.local_s(),
             device_s=decision.prediction.device_s,
             predicted_s=decision.prediction.total_s,
+            races=decision.prediction.races,
         )
         attempt = _Attempt(frame, due_s, begun_s, self._costs.row(decision.option_id), decision, waits)
         if attempt.row != self._local:

@@ -62,6 +62,7 @@ class Bench:
         constraints = Constraints(deadline_s=changes.pop("deadline_s", WAIT_S))
         every_s = changes.pop("live_every_s", 0.0)
         rules = Rules(policy=parse_policy(policy), constraints=constraints, live_every_s=every_s)
+        self.transport.link = changes.pop("link", self.transport.link)
         link, cluster = self.transport.link, self.transport.cluster
         self.decider: Decider = make_decider(OPTIONS, loaded.costs, rules, link=link, cluster=cluster, **changes)
         self.answerer = Answerer(loaded, self.transport, worker, self.decider)

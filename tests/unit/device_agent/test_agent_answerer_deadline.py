@@ -4,11 +4,16 @@ import time
 from dataclasses import replace
 
 import pytest
-from agent_fakes import result
+from agent_fakes import load, result
 from answerer_bench import LOAD, REFINED, REPLY, SENT, WHOLE
 
+from device_agent.kalman_link import KalmanLink
+from device_agent.link_view import LinkView
 from device_agent.reply import NoReply
 from wire.errors import BundleError
+
+UNCERTAIN = KalmanLink(LinkView(base_s=0.001, s_per_byte=2e-5))
+"""As a first guess is, so that the cluster's answer may well be the later one."""
 
 
 async def test_the_device_begins_alone_while_the_cluster_may_still_answer(make_bench):
@@ -30,6 +35,25 @@ async def test_the_devices_answer_counts_if_it_is_first_and_the_exchange_is_give
     # The head ran, and its message was sent, before the device was sooner.
     assert (answer.looks, answer.sent_bytes) == (1, 300)
     assert answer.parts.device > 0
+
+
+async def test_a_device_that_was_sooner_in_a_race_says_so(make_bench):
+    bench = make_bench(alone_after_s=0.0, policy="auto", link=UNCERTAIN)
+    bench.transport.cluster.note_loads([load("mid", service_s=0.003, queue_s=0.0)], now_s=time.monotonic())
+    async with bench.both_at_work() as answering:
+        assert bench.asked_patience["races"]
+        bench.head.let_go.set()
+        answer = await answering
+    assert (answer.label, answer.where, answer.fallback) == ("owl", "device", "outrun")
+    assert (answer.planned, answer.looks) == (SENT, 1)
+
+
+async def test_a_policy_that_does_not_choose_does_not_race(make_bench):
+    bench = make_bench(alone_after_s=0.0, link=UNCERTAIN)
+    async with bench.both_at_work() as answering:
+        assert not bench.asked_patience["races"]
+        bench.head.let_go.set()
+        assert (await answering).fallback == "late"
 
 
 async def test_a_link_that_goes_down_lets_the_device_begin_at_once(make_bench):

@@ -33,9 +33,16 @@ class FixedLink:
         return LinkView(0.0, self.s_per_byte)
 
 
+class DoubtfulLink(FixedLink):
+    """One of which next to nothing is known."""
+
+    def view(self, now_s: float) -> LinkView:
+        return LinkView(0.0, self.s_per_byte, s_per_byte_sd=100 * self.s_per_byte)
+
+
 def decider_of(policy: str = "auto", *, calm: bool = True, link: FixedLink | None = None, **changes) -> Decider:
     constraints = changes.pop("constraints", Constraints())
-    rules = Rules(policy=parse_policy(policy), constraints=constraints, calm=calm)
+    rules = Rules(policy=parse_policy(policy), constraints=constraints, calm=calm, races=changes.pop("races", True))
     cluster = ClusterView()
     cluster.note_loads([load(point, service_s=0.003, queue_s=0.0) for point in ("input", "mid")], now_s=0.0)
     costs = OptionCosts(OPTIONS, DEVICE_S)
@@ -186,6 +193,19 @@ def test_load_that_became_less_while_the_link_was_down_is_followed_at_once() -> 
 
     assert {frames_until_the_move(seed, link_up=False) for seed in range(10)} == {1}
     assert max(frames_until_the_move(seed, link_up=True) for seed in range(10)) > 3
+
+
+def test_our_own_planner_races_on_a_doubtful_link_unless_it_is_told_not_to_and_no_other_policy_does() -> None:
+    def races(policy: str, **changes) -> bool:
+        decision = decider_of(policy, **changes).decide(due_s=1.0, now_s=1.0, link_up=True, opened=OPENED)
+        assert decision.option_id != WHOLE.id
+        return decision.prediction.races
+
+    assert races("auto", link=DoubtfulLink())
+    assert not races("auto", link=FixedLink())
+    assert not races("auto", link=DoubtfulLink(), races=False)
+    for policy in ("fixed:mid", "cluster-only", "deepcod", "jalad", "neurosurgeon"):
+        assert not races(policy, link=DoubtfulLink())
 
 
 def test_now_and_then_the_options_that_code_the_frames_own_pixels_are_asked_for_their_size() -> None:

@@ -34,6 +34,15 @@ def test_a_device_that_is_late_but_sooner_than_the_cluster_begins_at_once_and_wa
     assert waits.until_s == pytest.approx(5.12 + LOCAL_MARGIN * 0.4 + LOCAL_MARGIN_S)
 
 
+@pytest.mark.parametrize("local_s", [0.1, 0.4])
+def test_a_device_that_races_begins_behind_the_head_and_waits_for_the_cluster_as_long_as_else(local_s: float) -> None:
+    common = {"due_s": 5.0, "begun_s": 5.1, "deadline_s": 0.3, "local_s": local_s, "device_s": 0.02, "predicted_s": 0.1}
+    racing, waiting = patience(**common, races=True), patience(**common)
+    assert racing.alone_from_s == pytest.approx(5.12)
+    assert racing.alone_from_s < waiting.alone_from_s
+    assert racing.until_s == waiting.until_s
+
+
 def test_a_device_that_cannot_answer_alone_waits_for_the_cluster_but_not_for_ever() -> None:
     waits = patience(due_s=5.0, begun_s=5.1, deadline_s=0.3, local_s=inf, device_s=0.02, predicted_s=20.0)
     assert waits.alone_from_s == waits.until_s == pytest.approx(15.1)
