@@ -121,6 +121,7 @@ class AdaptOutcome:
 
 def _tables_as_plain(tables: FrameTables) -> dict[str, Any]:
     return {
+        "own_ms": tables.own_s * 1e3,
         "overhead_ms": tables.overhead_s * 1e3,
         "reply_bytes": tables.reply_bytes,
         "options": [

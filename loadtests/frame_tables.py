@@ -16,7 +16,7 @@ from wire.errors import SettingError, WireError
 from wire.manifest import Option
 from wire.records import from_plain, to_plain
 
-TABLES_SCHEMA: Final = 1
+TABLES_SCHEMA: Final = 2
 _MEND: Final = "measure the tables again"
 
 
@@ -38,8 +38,10 @@ class FrameTables:
     """(options, frames, MAX_LOOKS) of each look's message; 0 where there is none."""
     reply_bytes: float
     """Of one reply."""
+    own_s: float
+    """What the agent takes for a frame beside all this: to come to it, and to write its answer."""
     overhead_s: float
-    """What one exchange takes beside device, link and cluster, measured on a link without limits."""
+    """What one exchange takes beside device, link, cluster and agent, measured on a link without limits."""
     device: str
     """Such as "raspberry-pi-3b+ (emulated, ×17.3)", or "this machine"."""
 
@@ -59,6 +61,7 @@ class FrameTables:
             "schema": TABLES_SCHEMA,
             "device": self.device,
             "reply_bytes": self.reply_bytes,
+            "own_s": self.own_s,
             "overhead_s": self.overhead_s,
             "options": [to_plain(option) for option in self.options],
             "device_s": self.device_s.tolist(),
@@ -86,6 +89,7 @@ class FrameTables:
                 looks=np.asarray(plain["looks"], np.intp),
                 sent_bytes=np.asarray(plain["sent_bytes"], np.float64),
                 reply_bytes=float(plain["reply_bytes"]),
+                own_s=float(plain["own_s"]),
                 overhead_s=float(plain["overhead_s"]),
                 device=str(plain["device"]),
             )

@@ -29,7 +29,7 @@ class KnownLink:
     def __init__(self, tables: FrameTables, script: LinkScript) -> None:
         self._clock = LinkClock(script)
         self._frames = tables.frames
-        self._device_s = tables.device_s.tolist()
+        self._device_s = (tables.own_s + tables.device_s).tolist()
         self._refine_s = tables.refine_s.tolist()
         self._far_s = (tables.cluster_s + tables.overhead_s).tolist()
         self._reply_bytes = tables.reply_bytes
@@ -91,7 +91,7 @@ def best_fixed(
     """
     known, table = KnownLink(tables, script), OptionTable.of(tables.options)
     rows = rows_within(tables, device.rules)
-    latest_s = device.rules.constraints.deadline_s + float(tables.device_s[table.local])
+    latest_s = device.rules.constraints.deadline_s + tables.own_s + float(tables.device_s[table.local])
     due_s = [device.begins_s + frame / device.fps for frame in range(device.frames)]
     means_s = {
         row: np.mean([min(known.answered_s(row, frame, due) - due, latest_s) for frame, due in enumerate(due_s)])
@@ -125,7 +125,8 @@ def _frame(
     looks, sent_bytes = len(sizes_bytes), sum(sizes_bytes)
     moved_bytes = sent_bytes + looks * tables.reply_bytes
     device_s = float(tables.device_s[row] + max(looks - 1, 0) * tables.refine_s[row])
-    link_s = answered_s - begun_s - device_s - looks * float(tables.cluster_s[row] + tables.overhead_s)
+    far_s = looks * float(tables.cluster_s[row] + tables.overhead_s)
+    link_s = answered_s - begun_s - tables.own_s - device_s - far_s
     return VirtualFrame(
         frame=frame,
         due_s=due_s,

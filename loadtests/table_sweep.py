@@ -33,6 +33,8 @@ SKIPPED: Final = 4
 """An agent's first frames load a graph and open a socket."""
 FAST_MBPS: Final = 1000.0
 """Of the emulated link: what it takes beside its delay is what the emulator itself takes, in a comparison as here."""
+OUTLIER: Final = 3.0
+"""A stall counts as at most so many times the median of what is measured: of fifty frames one would be a fifth."""
 _DEADLINE_MS: Final = "10000"
 """No frame shall be answered by the device because it is late."""
 
@@ -44,7 +46,7 @@ def measure_tables(
     scenario: AdaptScenario, cluster: Address, *, folder: Path, on_progress: Progress, frames: int = FRAMES,
     at_once: int = AT_ONCE,
 ) -> FrameTables:  # fmt: skip
-    """Run the agent with each option over the same frames, and take the medians; ``folder`` takes the agents' logs.
+    """Run the agent with each option over the same frames, and take the means; ``folder`` takes the agents' logs.
 
     Raises:
         ClusterUnreachable: an agent ended, or the cluster did not answer all its frames.
@@ -84,6 +86,8 @@ def tables_of(
     The frame of number n has the column n modulo their count, as it will when the clip goes round.
     """
     count, frames = len(options), len(events[0])
+    alone = next(of_option for option, of_option in zip(options, events, strict=True) if option.coder == "none")
+    own_s = mean_s([event["latency_ms"] / 1e3 - _parts_s(event, "device", "code") for event in alone])
     looks = np.zeros((count, frames), np.intp)
     sent_bytes = np.zeros((count, frames, MAX_LOOKS))
     device_s, refine_s, cluster_s = np.zeros(count), np.zeros(count), np.zeros(count)
@@ -91,16 +95,17 @@ def tables_of(
     for row, (option, of_option) in enumerate(zip(options, events, strict=True)):
         work_s = np.array([_parts_s(event, "device", "code") for event in of_option])
         if option.coder == "none":
-            device_s[row] = np.median(work_s)
+            device_s[row] = mean_s(work_s)
             continue
         for event in of_option:
             column = event["frame"] % frames
             looks[row, column] = event["looks"]
             sent_bytes[row, column, : event["looks"]] = event["look_bytes"]
         device_s[row], refine_s[row] = _split(work_s, np.array([event["looks"] for event in of_option]))
-        cluster_s[row] = np.median([_parts_s(event, "cluster") / event["looks"] for event in of_option])
+        cluster_s[row] = mean_s([_parts_s(event, "cluster") / event["looks"] for event in of_option])
         replies_bytes += [(event["moved_bytes"] - event["bytes"]) / event["looks"] for event in of_option]
-        overheads_s += [_beside_s(event) / event["looks"] - 2 * delay_s for event in of_option]
+        begun_s = own_s - mean_s([_parts_s(event, "wait") for event in of_option])
+        overheads_s += [(_beside_s(event) - begun_s) / event["looks"] - 2 * delay_s for event in of_option]
     return FrameTables(
         options=tuple(options),
         device_s=device_s,
@@ -109,9 +114,19 @@ def tables_of(
         looks=looks,
         sent_bytes=sent_bytes,
         reply_bytes=float(np.median(replies_bytes)),
-        overhead_s=float(np.median(overheads_s)),
+        own_s=own_s,
+        overhead_s=max(mean_s(overheads_s), 0.0),
         device=device,
     )
+
+
+def mean_s(values_s: Sequence[float] | NDArray[np.float64]) -> float:
+    """Give the mean of seconds, in which no stall counts as more than ``OUTLIER`` times the median.
+
+    What is compared are mean latencies, and these are the sums of their parts' means; of medians they are not.
+    """
+    values = np.asarray(values_s, np.float64)
+    return float(np.minimum(values, OUTLIER * max(float(np.median(values)), 0.0)).mean())
 
 
 def option_name(option: Option) -> str:
@@ -134,11 +149,11 @@ def _split(work_s: NDArray[np.float64], looks: NDArray[np.intp]) -> tuple[float,
     once, more = looks == 1, looks > 1
     if not once.any():
         # Then they cannot be told apart, and need not be: every frame takes both.
-        return float(np.median(work_s)), 0.0
-    first_s = float(np.median(work_s[once]))
+        return mean_s(work_s), 0.0
+    first_s = mean_s(work_s[once])
     if not more.any():
         return first_s, 0.0
-    return first_s, max(0.0, float(np.median((work_s[more] - first_s) / (looks[more] - 1))))
+    return first_s, max(0.0, mean_s((work_s[more] - first_s) / (looks[more] - 1)))
 
 
 def _beside_s(event: Event) -> float:

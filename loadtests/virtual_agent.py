@@ -94,6 +94,7 @@ class VirtualAgent:
             due_s = self._device.begins_s + frame / self._device.fps
             if due_s > self._env.now:
                 yield self._env.timeout(due_s - self._env.now)
+            yield self._env.timeout(self._tables.own_s)
             yield from self._answer(frame, due_s)
             self._look_at_sizes(frame)
 

@@ -188,7 +188,8 @@ def options_table(outcome: "AdaptOutcome") -> TextTable:
         for row, option in enumerate(tables.options)
     )  # fmt: skip
     headings = ("option", "device ms", "further look ms", "cluster ms", "looks", "bytes", "drop")
-    title = f"measured on {tables.device}; beside it {tables.overhead_s * 1e3:.1f} ms an exchange"
+    beside = f"{tables.own_s * 1e3:.1f} ms a frame and {tables.overhead_s * 1e3:.1f} an exchange"
+    title = f"measured on {tables.device}; beside it {beside}"
     return TextTable(title, headings, rows)
 
 
@@ -197,7 +198,7 @@ def why(outcome: "AdaptOutcome") -> str:
     tables = outcome.tables
     sent = ", ".join(f"{gain.figures[CLUSTER_ONLY].mean_ms:.0f} ms over {gain.radio}" for gain in outcome.gains)
     frame = next(row for row, option in enumerate(tables.options) if option.point == "input")
-    floor_s = float(tables.cluster_s[frame]) + tables.overhead_s + 2 * outcome.scenario.delay_s
+    floor_s = float(tables.cluster_s[frame]) + tables.own_s + tables.overhead_s + 2 * outcome.scenario.delay_s
     alone = outcome.gains[0].figures[DEVICE_ONLY]
     frame_bytes = tables.sent_bytes[frame].sum(axis=1).mean()
     drop = tables.options[frame].measured.top1_drop

@@ -33,6 +33,7 @@ def made_tables(
         looks=np.repeat(sends[:, None].astype(int), 2, axis=1),
         sent_bytes=sent_bytes,
         reply_bytes=300.0,
+        own_s=0.0,
         overhead_s=0.002,
         device="made",
     )

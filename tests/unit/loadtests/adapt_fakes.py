@@ -56,6 +56,7 @@ def made_tables(*, input_bytes=6000.0, mid_bytes=1000.0):
         looks=np.array([[1, 1], [1, 1], [0, 0]]),
         sent_bytes=sent_bytes,
         reply_bytes=300.0,
+        own_s=0.0,
         overhead_s=0.002,
         device="made",
     )

@@ -6,7 +6,7 @@ import pytest
 from adapt_fakes import made_tables, option
 
 from loadtests.frame_tables import FrameTables
-from loadtests.table_sweep import tables_of, taking_part
+from loadtests.table_sweep import OUTLIER, mean_s, tables_of, taking_part
 from wire.errors import SettingError
 from wire.records import to_plain
 
@@ -30,6 +30,7 @@ def test_tables_read_back_are_those_that_were_saved(tmp_path):
         {"cluster_s": [0.1, float("nan"), 0.0]},
         {"options": [{"id": 1}]},
         {"overhead_s": "soon"},
+        {"own_s": None},
     ],
 )
 def test_tables_that_make_no_sense_are_refused(change):
@@ -97,7 +98,7 @@ def swept():
     ]
     return tables_of(
         [option(1), option(2, "output", "whole", coder="none")],
-        [cut, [event(5, device=100), event(6, device=102)]],
+        [cut, [event(5, device=100, wait=1), event(6, device=102, wait=1)]],
         device="made",
         delay_s=0.001,
     )
@@ -119,7 +120,19 @@ def test_the_sweep_counts_by_the_exchange_what_an_exchange_takes():
     tables = swept()
     assert tables.cluster_s.tolist() == pytest.approx([0.011, 0.0])
     assert tables.reply_bytes == pytest.approx(300)
-    assert tables.overhead_s == pytest.approx((0.0035 + 0.00375) / 2 - 0.002)
+
+
+def test_the_sweep_takes_apart_what_the_agent_and_what_an_exchange_take_so_that_a_frame_adds_up():
+    tables = swept()
+    assert tables.own_s == pytest.approx(0.001)
+    # The first frame waited for 70 ms, the second did not, and the median is as large as the mean.
+    begun_s = 0.001 - 0.035
+    assert tables.overhead_s == pytest.approx((0.0035 - begun_s + (0.0075 - begun_s) / 2) / 2 - 0.002)
+
+
+def test_the_mean_of_seconds_adds_up_and_a_stall_counts_for_little():
+    assert mean_s([0.010, 0.010, 0.016]) == pytest.approx(0.012)
+    assert mean_s([0.010, 0.010, 9.0]) == pytest.approx((0.010 + 0.010 + OUTLIER * 0.010) / 3)
 
 
 def test_the_tables_of_the_sweep_can_be_kept(tmp_path):

@@ -35,11 +35,14 @@ def test_an_option_on_a_known_link_takes_device_link_and_cluster_and_all_its_loo
     assert known.answered_s(COARSE_ROW, 1, 0.0) == pytest.approx(0.020 + 0.026 + 0.002 + 0.028)
     assert known.answered_s(COARSE_ROW, 2, 0.0) == pytest.approx(0.020 + 0.026)
     assert known.answered_s(WHOLE_ROW, 0, 1.0) == pytest.approx(1.1)
+    slower = KnownLink(tables(own_s=0.003), LinkScript.parse("0:1", delay_s=DELAY_S))
+    for row in (FINE_ROW, WHOLE_ROW):
+        assert slower.answered_s(row, 0, 2.0) == pytest.approx(known.answered_s(row, 0, 2.0) + 0.003)
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_no_option_is_ever_sooner_than_the_oracle(seed):
-    table, script, told = tables(), random_script(seed), device(frames=100, fps=8.0)
+    table, script, told = tables(own_s=0.002), random_script(seed), device(frames=100, fps=8.0)
     best_s = [frame.latency_s for frame in run_oracle(table, script, told)]
     for row in rows_within(table, told.rules):
         assert (np.array(best_s) <= np.array(fixed_latencies_s(table, script, told, row)) + 1e-9).all()
@@ -47,7 +50,7 @@ def test_no_option_is_ever_sooner_than_the_oracle(seed):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_no_planner_is_sooner_than_the_oracle(seed):
-    table, script = tables(), random_script(seed)
+    table, script = tables(own_s=0.002), random_script(seed)
     # Of options with one look: a second look that there was no time for would be an advantage.
     table = replace(table, looks=np.minimum(table.looks, 1))
     told = device(frames=100, fps=8.0, deadline_s=0.15)

@@ -30,6 +30,12 @@ def test_what_an_exchange_takes_beside_all_this_counts():
     assert frame.latency_s == pytest.approx(0.020 + EXCHANGE_S + 0.003, abs=1e-9)
 
 
+def test_what_the_agent_takes_for_every_frame_counts_wherever_it_is_answered():
+    for policy, takes_s in (("fixed:mid/fine", 0.020 + EXCHANGE_S), ("device-only", 0.100)):
+        (frame,) = run_policy(tables(own_s=0.003), STEADY, device(policy))
+        assert frame.latency_s == pytest.approx(takes_s + 0.003, abs=1e-9)
+
+
 def test_a_further_look_is_coded_sent_and_answered_after_the_first():
     first, second = run_policy(tables(), STEADY, device("fixed:mid/coarse+fine", frames=2))
     look_s = 0.004 + DELAY_S + 0.010 + 0.002 + DELAY_S

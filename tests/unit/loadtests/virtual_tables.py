@@ -40,7 +40,7 @@ RATE_MBPS = 1.0
 DELAY_S = 0.005
 
 
-def tables(*, whole_s=0.100, overhead_s=0.0, cluster_s=0.010):
+def tables(*, whole_s=0.100, own_s=0.0, overhead_s=0.0, cluster_s=0.010):
     """Two frames; of the option with two looks, the second frame takes both."""
     looks = np.array([[1, 1], [1, 2], [1, 1], [0, 0]])
     sent_bytes = np.zeros((4, 2, MAX_LOOKS))
@@ -55,6 +55,7 @@ def tables(*, whole_s=0.100, overhead_s=0.0, cluster_s=0.010):
         looks=looks,
         sent_bytes=sent_bytes,
         reply_bytes=250.0,
+        own_s=own_s,
         overhead_s=overhead_s,
         device="made of round numbers",
     )
