@@ -128,6 +128,15 @@ async def emptied(client: TritonClient) -> None:
     raise AssertionError("models stayed loaded")
 
 
+async def counted(client: TritonClient) -> None:
+    """Wait until a batch is counted: Triton answers before it counts."""
+    for _ in range(100):
+        if (await client.totals([SPEC.name])).batches > 0:
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("no batch was counted")
+
+
 async def answered(link: TritonLink) -> None:
     """Ask again and again until there is an answer, as agents do."""
     for _ in range(600):
@@ -154,7 +163,7 @@ async def test_who_has_not_runs_models_and_changes_nothing(keeper: TritonKeeper,
     await keeper.acquire(SPEC, ModelUser.here("replica"))
     async with TritonClient(await keeper.address(), key=key) as client:
         assert (await client.infer(SPEC, BATCH)).shape == (2, 3)
-        assert (await client.totals([SPEC.name])).batches > 0
+        await counted(client)
         for change in (client.load, client.unload):
             with pytest.raises(TailFailed, match="restricted"):
                 await change(SPEC.name)
