@@ -14,7 +14,10 @@ MOST_MISSED: Final = 0.05
 """A deadline counts as kept by an option that misses it with at most this chance, by what is known of the link."""
 MISS_PRICE: Final = 0.4
 """Where none keeps the deadline: a frame that misses it is as bad as one that comes so many deadlines later."""
-_LEAST_SD_S: Final = 0.0005
+LOGISTIC: Final = 1.702
+"""The logistic distribution is near the normal one with so many standard deviations (Bowling et al., 2009)."""
+LEAST_SD_S: Final = 0.0005
+"""However much is known of a link, an answer differs by so much."""
 _LEAST_SHARE: Final = {"drop": 1e-3, "energy": 1e-3, "cluster time": 1e-3, "bytes": 100.0}
 """What stands in for a limit of nothing, or for an allowance that is overdrawn, where there is no share."""
 
@@ -31,14 +34,14 @@ def chance_missed(snapshot: Snapshot, costs: Costs) -> Floats:
     """Give the chance of each option to miss the deadline; 0 where there is none.
 
     And 0 where the device can begin its own answer in time for it while the cluster's is still awaited. Else that of a
-    normal distribution, by its logistic approximation (Bowling et al., 2009).
+    normal distribution, by its logistic approximation.
     """
     if snapshot.limits.latency_s == inf:
         return np.zeros(len(snapshot.table.ids))
     left_s = snapshot.limits.latency_s - (snapshot.now_s - snapshot.due_s)
     device_s = snapshot.estimates.device_s
-    odds = np.clip((left_s - costs.total_s) / np.maximum(costs.link_sd_s, _LEAST_SD_S), -20.0, 20.0)
-    chance: Floats = 1.0 / (1.0 + np.exp(1.702 * odds))
+    odds = np.clip((left_s - costs.total_s) / np.maximum(costs.link_sd_s, LEAST_SD_S), -20.0, 20.0)
+    chance: Floats = 1.0 / (1.0 + np.exp(LOGISTIC * odds))
     hedged = snapshot.table.sends & (device_s <= alone_s(left_s, float(device_s[snapshot.table.local])))
     chance[hedged] = 0.0
     return chance

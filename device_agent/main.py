@@ -10,15 +10,15 @@ from typing import NoReturn
 
 import click
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
 
 from device_agent.addresses import parse_server
 from device_agent.emulation import Emulation
 from device_agent.energy import energy_of
 from device_agent.link_estimate import LinkKind
+from device_agent.logs import log_to_stderr
 from device_agent.policy import parse_policy
 from device_agent.rules import Constraints, Rules, parse_goal
-from device_agent.settings import AgentSettings, default_cache, default_device_id, find_token, log_format, new_session
+from device_agent.settings import AgentSettings, default_cache, default_device_id, find_token, new_session
 from wire.errors import IsthmusError
 from wire.ids import DeviceId
 
@@ -196,31 +196,6 @@ def main() -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         sys.exit(INTERRUPTED)
     sys.exit(0)
-
-
-def log_to_stderr(level: int, **ids: str) -> None:
-    """Log to standard error, with the ids in every line, whichever thread it comes from."""
-
-    def add_ids(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-        return {**event, **ids}
-
-    as_json = log_format() == "json"
-    shape: list[Processor] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
-        if as_json
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
-    )
-    structlog.configure(
-        processors=[
-            add_ids,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            *shape,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
 
 
 if __name__ == "__main__":

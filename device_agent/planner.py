@@ -4,7 +4,7 @@ Owns the decision and the choice; reads no clock, draws no random number and doe
 numpy, and no object for an option: it is asked for every frame.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import exp, inf
 from typing import Final, Literal
 
@@ -88,10 +88,9 @@ def plan(snapshot: Snapshot) -> Decision:
     broken = broken_by(snapshot, costs, missed, row)
     reasons = _reasons(snapshot, score, allowed, within, row, broken)
     ahead = _ahead(snapshot, costs, score, over, row)
-    prediction = costs.at(row, estimates)
-    if snapshot.races and (spared := spared_s(snapshot, costs, row)):
-        prediction = replace(prediction, spared_s=spared)
-        reasons = (*reasons, f"the device's own answer beside it spares {spared * 1e3:.1f} ms")
+    prediction = costs.at(row, estimates, spared_s=spared_s(snapshot, costs, row))
+    if prediction.races:
+        reasons = (*reasons, f"the device's own answer beside it spares {prediction.spared_s * 1e3:.1f} ms")
     return Decision(table.ids[row], prediction, reasons, broken=broken, is_best=is_best, ahead=ahead)
 
 

@@ -80,8 +80,8 @@ class Costs:
             opening_s=opening_s,
         )
 
-    def at(self, row: int, estimates: Estimates) -> Prediction:
-        """Give the prediction of one option."""
+    def at(self, row: int, estimates: Estimates, *, spared_s: float = 0.0) -> Prediction:
+        """Give the prediction of one option, and of the race that spares so much of it."""
         return Prediction(
             device_s=float(estimates.device_s[row]),
             link_s=float(self.link_s[row]),
@@ -89,4 +89,5 @@ class Costs:
             energy_j=float(self.energy_j[row]),
             bytes=float(self.moved_bytes[row]),
             link_sd_s=float(self.link_sd_s[row]),
+            spared_s=spared_s,
         )

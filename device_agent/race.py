@@ -7,6 +7,7 @@ than its own would be, it begins the whole network at once, and the first of the
 from math import exp, log1p
 from typing import Final
 
+from device_agent.limits_kept import LEAST_SD_S, LOGISTIC
 from device_agent.prediction import Costs
 from device_agent.snapshot import Snapshot
 
@@ -14,9 +15,6 @@ OUTRUN: Final = "outrun"
 """Why the cluster did not answer: the device was sooner."""
 LEAST_SPARED_S: Final = 0.003
 """A race has to spare so much of a frame's expected latency, or the device rests."""
-LOGISTIC: Final = 1.702
-"""The logistic distribution is near the normal one with so many standard deviations (Bowling et al., 2009)."""
-_LEAST_SD_S: Final = 0.0005
 
 
 def spared_s(snapshot: Snapshot, costs: Costs, row: int) -> float:
@@ -28,10 +26,10 @@ def spared_s(snapshot: Snapshot, costs: Costs, row: int) -> float:
     """
     estimates, goal, table = snapshot.estimates, snapshot.goal, snapshot.table
     local_s = float(estimates.device_s[table.local])
-    if not table.sends[row] or local_s <= 0:
+    if not (snapshot.races and table.sends[row] and local_s > 0):
         return 0.0
     beside_s = float(costs.total_s[row] - estimates.device_s[row])
-    sd_s = max(float(costs.link_sd_s[row]), _LEAST_SD_S) / LOGISTIC
+    sd_s = max(float(costs.link_sd_s[row]), LEAST_SD_S) / LOGISTIC
     behind = (beside_s - local_s) / sd_s
     spared = sd_s * (max(behind, 0.0) + log1p(exp(-abs(behind))))
     beside_j = estimates.energy.extra_w * min(beside_s, local_s)

@@ -9,6 +9,7 @@ frames of the clip, which are decoded once.
 import asyncio
 import itertools
 import json
+import logging
 import sys
 import time
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ from device_agent.energy import energy_of
 from device_agent.frame_feed import FrameFeed
 from device_agent.http_fetch import HttpFetch
 from device_agent.loaded_bundle import LoadedBundle
+from device_agent.logs import log_to_stderr
 from device_agent.policy import parse_policy
 from device_agent.rules import Constraints, Rules
 from device_agent.settings import AgentSettings, find_token
@@ -53,6 +55,7 @@ LINK_EVERY_S: Final = 1.0
 def main(server: str) -> None:
     """Run agents as standard input says, until it ends; all other settings are the environment's."""
     try:
+        log_to_stderr(logging.WARNING)
         settings = LocustSettings.read()
         host = AgentHost(settings, parse_server(server))
         asyncio.run(host.run())

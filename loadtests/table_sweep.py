@@ -104,8 +104,8 @@ def tables_of(
         device_s[row], refine_s[row] = _split(work_s, np.array([event["looks"] for event in of_option]))
         cluster_s[row] = mean_s([_parts_s(event, "cluster") / event["looks"] for event in of_option])
         replies_bytes += [(event["moved_bytes"] - event["bytes"]) / event["looks"] for event in of_option]
-        begun_s = own_s - mean_s([_parts_s(event, "wait") for event in of_option])
-        overheads_s += [(_beside_s(event) - begun_s) / event["looks"] - 2 * delay_s for event in of_option]
+        written_s = own_s - mean_s([_parts_s(event, "wait") for event in of_option])
+        overheads_s += [(_beside_s(event) - written_s) / event["looks"] - 2 * delay_s for event in of_option]
     return FrameTables(
         options=tuple(options),
         device_s=device_s,

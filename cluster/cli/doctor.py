@@ -76,7 +76,7 @@ def command(
     from device_agent.addresses import parse_server
     from device_agent.doctor.examination import ExaminationSettings
     from device_agent.doctor.finding import is_well
-    from device_agent.main import log_to_stderr
+    from device_agent.logs import log_to_stderr
     from device_agent.settings import default_cache, default_device_id, find_token
     from wire.ids import DeviceId
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -121,20 +121,28 @@ async def keeper(triton: ContainersTriton, tmp_path: Path) -> AsyncIterator[Trit
 
 async def emptied(client: TritonClient) -> None:
     """Wait until no model is left: Triton answers before one is gone."""
-    for _ in range(100):
-        if not await client.loaded():
-            return
-        await asyncio.sleep(0.1)
-    raise AssertionError("models stayed loaded")
+
+    async def is_empty() -> bool:
+        return not await client.loaded()
+
+    await soon(is_empty, "no model is loaded")
 
 
 async def counted(client: TritonClient) -> None:
     """Wait until a batch is counted: Triton answers before it counts."""
+
+    async def has_counted() -> bool:
+        return (await client.totals([SPEC.name])).batches > 0
+
+    await soon(has_counted, "a batch is counted")
+
+
+async def soon(holds: Callable[[], Awaitable[bool]], what: str) -> None:
     for _ in range(100):
-        if (await client.totals([SPEC.name])).batches > 0:
+        if await holds():
             return
         await asyncio.sleep(0.1)
-    raise AssertionError("no batch was counted")
+    raise AssertionError(f"not so after ten seconds: {what}")
 
 
 async def answered(link: TritonLink) -> None:

@@ -91,6 +91,30 @@ def test_locust_reports_the_frames_of_real_agents(cluster: RunningCluster, profi
     assert any(row["name"] in report.read_text(encoding="utf-8") for row in rows)
 
 
+def test_the_host_of_locust_s_agents_says_nothing_but_events_even_where_frames_fall_back(
+    cluster: RunningCluster, profiled: Path
+) -> None:
+    slow = {"ISTHMUS_LINKS": "mud=0:0.1", "ISTHMUS_POLICY": "fixed:input/q75", "ISTHMUS_DEADLINE_MS": "300"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "loadtests.locust_host", "--server", cluster.url],
+        cwd=ROOT, env=os.environ | slow | {"ISTHMUS_CACHE": str(profiled)}, encoding="utf-8",
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as host:  # fmt: skip
+        try:
+            assert host.stdin is not None
+            assert host.stdout is not None
+            start = {"do": "start", "agent": "locust-0", "device": "raspberry-pi-4b", "link": "mud"}
+            host.stdin.write(json.dumps(start) + "\n")
+            host.stdin.flush()
+            said = (json.loads(line) for line in host.stdout)
+            assert any(event["event"] == "frame" and event["fallback"] for event in said)
+            host.stdin.close()
+            assert {event["event"] for event in said} <= {"frame", "link"}
+            assert host.wait(RUN_TIMEOUT_S) == 0
+        finally:
+            host.kill()
+
+
 def test_locust_s_page_has_a_tab_of_cuts(cluster: RunningCluster, profiled: Path) -> None:
     (port,) = free_ports(1)
     address = f"http://127.0.0.1:{port}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from device_agent.main import log_to_stderr
+from device_agent.logs import log_to_stderr
 from wire.errors import SettingError
 
 

@@ -66,7 +66,6 @@ def test_a_race_keeps_the_limit_on_energy() -> None:
 
 
 def test_the_plan_says_that_it_races_and_predicts_what_that_spares() -> None:
-    # The head's and the whole network's time, so that sending the picture is chosen and may well be late.
     racing = decided(link=UNCERTAIN, races=True, allowed=np.array([True, False, False, True]))
     assert TABLE.ids.index(racing.option_id) == INPUT
     assert racing.prediction.races

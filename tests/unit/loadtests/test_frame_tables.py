@@ -126,8 +126,8 @@ def test_the_sweep_takes_apart_what_the_agent_and_what_an_exchange_take_so_that_
     tables = swept()
     assert tables.own_s == pytest.approx(0.001)
     # The first frame waited for 70 ms, the second did not, and the median is as large as the mean.
-    begun_s = 0.001 - 0.035
-    assert tables.overhead_s == pytest.approx((0.0035 - begun_s + (0.0075 - begun_s) / 2) / 2 - 0.002)
+    written_s = 0.001 - 0.035
+    assert tables.overhead_s == pytest.approx((0.0035 - written_s + (0.0075 - written_s) / 2) / 2 - 0.002)
 
 
 def test_the_mean_of_seconds_adds_up_and_a_stall_counts_for_little():
