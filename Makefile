@@ -9,10 +9,10 @@ DATA ?= ../shared/data
 demo: $(VENV)/ready
 	$(BIN)/isthmus demo
 
-# What needs no quiet runs on all cores; then the service tests, each of which has the machine for itself.
+# What needs no quiet runs on all cores, one thread each; then the service tests, each of which has the machine for itself.
 UNHURRIED := tests/service/test_images.py tests/service/test_training_tasks.py tests/unit tests/fuzz
 test: $(VENV)/ready
-	$(BIN)/pytest $(UNHURRIED) --numprocesses auto --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/pytest $(UNHURRIED) --numprocesses auto --dist loadfile --no-loadscope-reorder
 	$(BIN)/pytest tests/service $(UNHURRIED:%=--ignore=%)
 
 check: $(VENV)/ready
