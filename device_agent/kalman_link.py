@@ -50,6 +50,8 @@ BELIEVED_AT_FIRST: Final = 2.0
 BELIEVED_MORE: Final = 8.0
 ENOUGH_IN_A_ROW: Final = 6
 """A slow exchange may say that the time a byte is 2 × 8ⁿ⁻¹ times what it was, if it is the n-th in a row."""
+KNOWS_BETTER: Final = 2.0
+"""Of two slow exchanges, the first is heard again with the second if it moved so many times as many bytes."""
 MOST_RISE: Final = 2.0
 """One exchange at most doubles the bandwidth, so that a lucky one does not lure the agent."""
 STALE_RISE: Final = 10.0
@@ -216,8 +218,8 @@ class KalmanLink:
         # On a fast link the bytes drown in noise: what a probe could just tell from it counts as known.
         most_s = believed * max(self._line.slope, math.sqrt(self._noise_var) / PROBE_BYTES)
         self._line.slope_var = max(self._line.slope_var, min(most_s, error_s / moved_bytes) ** 2)
-        if is_new and self._slow_in_a_row == 2:
-            # The first of the two is believed now as well; often it moved more bytes, and so knows better.
+        if is_new and self._slow_in_a_row == 2 and first_bytes >= KNOWS_BETTER * moved_bytes:
+            # The first is believed now as well. Without that, what it took was in part of the link as it had been.
             self._line.observe(first_bytes, first_s, self._noise_var, least_slope=self._line.slope)
 
     def _bound(self, took_s: float) -> None:

@@ -138,6 +138,24 @@ def test_a_tenfold_drop_is_followed_within_two_exchanges(mbps: float, seed: int)
     assert 1 / 1.5 < course.estimate_mbps / course.mbps < 1.5
 
 
+def test_where_the_link_fell_while_an_exchange_was_under_way_the_next_one_of_its_size_is_believed() -> None:
+    course = Course(mbps=3, jitter_s=0.001)
+    course.exchange(6000, count=60)
+    course.exchange(6000, stall_s=0.018)  # only its last bytes were as slow as all of the next ones
+    course.mbps = 0.3
+    course.exchange(6000)
+    assert course.estimate_mbps == pytest.approx(0.3, rel=0.1)
+
+
+def test_a_small_exchange_behind_a_slow_large_one_adds_little_to_what_that_one_told() -> None:
+    course = Course(mbps=4, jitter_s=0.001)
+    course.exchange(6000, count=60)
+    course.mbps = 1.5
+    course.exchange(6000)
+    course.exchange(1000, stall_s=0.008)
+    assert course.estimate_mbps == pytest.approx(1.5, rel=0.1)
+
+
 def test_a_tenfold_rise_takes_several_exchanges_and_then_is_believed() -> None:
     course = Course(mbps=0.5)
     course.exchange(1000, count=60)
