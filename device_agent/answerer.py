@@ -24,6 +24,7 @@ from device_agent.power_meter import PowerMeter
 from device_agent.race import OUTRUN
 from device_agent.reply import NoReply, Reply
 from device_agent.run_stop import RunStop
+from device_agent.spatial_activity import spatial_activity
 from device_agent.transport import Transport
 from wire.manifest import Option
 
@@ -69,6 +70,7 @@ class Answerer:
         decision = self._decider.decide(
             due_s=due.due_s,
             now_s=begun_s,
+            activity=spatial_activity(due.pixels),
             link_up=not self._transport.down.is_set(),
             opened=self._transport.opened,
         )

@@ -16,7 +16,7 @@ from device_agent.allowance import Allowance
 from device_agent.cluster_view import ClusterView
 from device_agent.energy import EnergyModel
 from device_agent.link_estimate import LinkEstimate
-from device_agent.option_costs import OptionCosts
+from device_agent.option_costs import OptionCosts, is_picture
 from device_agent.option_table import Floats, OptionTable
 from device_agent.papers_planners import PAPERS, Offline, plan_as
 from device_agent.planner import CALM_S, Decision, next_calm_s, plan
@@ -25,8 +25,8 @@ from device_agent.snapshot import Estimates, Held, Limits, Snapshot
 from wire.ids import PointName
 from wire.manifest import Option
 
-SIZES_EVERY_S: Final = 0.1
-"""Coding a picture takes a device some milliseconds, between two frames."""
+SIZES_EVERY_S: Final = 1.0
+"""Coding a picture takes a device some milliseconds, between two frames; until the next, spatial activity tells."""
 
 
 @dataclass(eq=False)
@@ -54,8 +54,14 @@ class Decider:
         self._random = random.Random(self.seed)
         self._offline = Offline(self.costs.device_s, self.costs.moved_bytes)
 
-    def decide(self, *, due_s: float, now_s: float, link_up: bool, opened: Container[PointName]) -> Decision:
-        """Choose the option for a frame that was due at ``due_s``; ``opened`` are the points with an open stream."""
+    def decide(
+        self, *, due_s: float, now_s: float, activity: float, link_up: bool, opened: Container[PointName]
+    ) -> Decision:
+        """Choose the option for a frame that was due at ``due_s``, and has such a spatial ``activity``.
+
+        ``opened`` are the points with an open stream.
+        """
+        self.costs.note_activity(activity)
         snapshot = self._snapshot(due_s, now_s, opened, link_up=link_up)
         decision = self._plan(snapshot)
         self._hold(decision, snapshot)
@@ -83,13 +89,13 @@ class Decider:
     def wants_sizes(self, now_s: float) -> tuple[Option, ...]:
         """Give the options whose size a frame should be asked for now, though it was not sent so.
 
-        Those that code the frame's own pixels: how large a picture becomes depends on what is in it far more than the
-        size of a code does, and the bundle knows it of other pictures only. It takes no head.
+        Those that send it as a picture: how large one becomes depends on what is in it far more than the size of a code
+        does, and the bundle knows it of other pictures only. It takes no head.
         """
         if not self.rules.policy.chooses or now_s < self._sizes_due_s:
             return ()
         self._sizes_due_s = now_s + SIZES_EVERY_S
-        return tuple(option for option in self.options if option.coder != "none" and option.device_graph is None)
+        return tuple(option for option in self.options if is_picture(option))
 
     def spend(self, moved_bytes: float, energy_j: float) -> None:
         """Take what a frame cost of the allowances."""

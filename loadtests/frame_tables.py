@@ -16,7 +16,7 @@ from wire.errors import SettingError, WireError
 from wire.manifest import Option
 from wire.records import from_plain, to_plain
 
-TABLES_SCHEMA: Final = 2
+TABLES_SCHEMA: Final = 3
 _MEND: Final = "measure the tables again"
 
 
@@ -36,6 +36,8 @@ class FrameTables:
     """(options, frames) how many looks the frame took; 0 at none."""
     sent_bytes: NDArray[np.float64]
     """(options, frames, MAX_LOOKS) of each look's message; 0 where there is none."""
+    activity: NDArray[np.float64]
+    """(frames,) the spatial activity of each."""
     reply_bytes: float
     """Of one reply."""
     own_s: float
@@ -53,7 +55,7 @@ class FrameTables:
     def still(self, frame: int) -> Self:
         """Give the tables of a clip that shows one of the frames and no other."""
         one = slice(frame, frame + 1)
-        return replace(self, looks=self.looks[:, one], sent_bytes=self.sent_bytes[:, one])
+        return replace(self, looks=self.looks[:, one], sent_bytes=self.sent_bytes[:, one], activity=self.activity[one])
 
     def as_plain(self) -> dict[str, Any]:
         """Give the tables as JSON values."""
@@ -69,6 +71,7 @@ class FrameTables:
             "cluster_s": self.cluster_s.tolist(),
             "looks": self.looks.tolist(),
             "sent_bytes": self.sent_bytes.tolist(),
+            "activity": self.activity.tolist(),
         }
 
     @classmethod
@@ -88,6 +91,7 @@ class FrameTables:
                 cluster_s=np.asarray(plain["cluster_s"], np.float64),
                 looks=np.asarray(plain["looks"], np.intp),
                 sent_bytes=np.asarray(plain["sent_bytes"], np.float64),
+                activity=np.asarray(plain["activity"], np.float64),
                 reply_bytes=float(plain["reply_bytes"]),
                 own_s=float(plain["own_s"]),
                 overhead_s=float(plain["overhead_s"]),
@@ -131,6 +135,7 @@ class FrameTables:
             "cluster_s": (count,),
             "looks": (count, frames),
             "sent_bytes": (count, frames, MAX_LOOKS),
+            "activity": (frames,),
         }
         for name, shape in expected.items():
             column = getattr(self, name)

@@ -133,7 +133,11 @@ class LightAgent:
     async def _answer(self, number: int, due_s: float) -> LightFrame:
         begun_s = time.monotonic()
         decision = self._decider.decide(
-            due_s=due_s, now_s=begun_s, link_up=self.streams.is_up, opened=self.streams.opened
+            due_s=due_s,
+            now_s=begun_s,
+            activity=self._clip.activity[number % self._clip.frames],
+            link_up=self.streams.is_up,
+            opened=self.streams.opened,
         )
         if decision.ahead is not None and self.streams.is_up:
             self.streams.knock(self._bundle.option(decision.ahead).point)

@@ -12,6 +12,7 @@ import msgpack  # type: ignore[import-untyped]  # it ships no stubs
 
 from device_agent.head import HeadRuntime
 from device_agent.sources import Pixels, open_source, parse_source
+from device_agent.spatial_activity import spatial_activity
 from wire.bundle import Bundle
 from wire.errors import SettingError
 from wire.ids import BundleDigest, OptionId
@@ -20,7 +21,7 @@ from wire.manifest import Option
 FRAMES: Final = 20
 FPS: Final = 5.0
 """Of the frames that are taken, so that they differ."""
-_SCHEMA: Final = 1
+_SCHEMA: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class LightClip:
     bitstreams: dict[OptionId, tuple[tuple[bytes, ...], ...]]
     refine_s: dict[OptionId, float]
     """What coding a further look took on this machine, at least; 0 of an option that has none."""
+    activity: tuple[float, ...]
+    """The spatial activity of each frame."""
 
     @classmethod
     def prepare(cls, bundle: Bundle, clip: Path, *, frames: int = FRAMES) -> Self:
@@ -48,7 +51,7 @@ class LightClip:
             frames_looks = [_looks(head, option, frame) for frame in pixels]
             coded[option.id] = tuple(looks for looks, _ in frames_looks)
             refine_s[option.id] = min(seconds for _, seconds in frames_looks)
-        return cls(bundle.digest, coded, refine_s)
+        return cls(bundle.digest, coded, refine_s, tuple(spatial_activity(frame) for frame in pixels))
 
     @classmethod
     def kept(cls, bundle: Bundle, clip: Path, file: Path) -> Self:
@@ -61,7 +64,8 @@ class LightClip:
             plain = msgpack.unpackb(file.read_bytes(), strict_map_key=False)
             if (plain["schema"], plain["digest"], plain["clip"]) == (_SCHEMA, bundle.digest, clip.name):
                 coded = {OptionId(key): tuple(tuple(looks) for looks in of) for key, of in plain["bitstreams"].items()}
-                return cls(bundle.digest, coded, {OptionId(key): of for key, of in plain["refine_s"].items()})
+                refine_s = {OptionId(key): of for key, of in plain["refine_s"].items()}
+                return cls(bundle.digest, coded, refine_s, tuple(plain["activity"]))
         except (OSError, ValueError, KeyError, TypeError):
             pass  # there is none, or of another time
         prepared = cls.prepare(bundle, clip)
@@ -85,17 +89,17 @@ class LightClip:
     def _plain(self, clip: Path) -> dict[str, Any]:
         return {
             "schema": _SCHEMA, "digest": self.digest, "clip": clip.name, "bitstreams": self.bitstreams,
-            "refine_s": self.refine_s,
+            "refine_s": self.refine_s, "activity": self.activity,
         }  # fmt: skip
 
 
-def clip_frames(bundle: Bundle, clip: Path, frames: int) -> tuple[Pixels, ...]:
+def clip_frames(bundle: Bundle, clip: Path, frames: int, *, fps: float = FPS) -> tuple[Pixels, ...]:
     """Give the first frames of a clip as the bundle's graphs take them; a short clip is played again.
 
     Raises:
         SourceError: the clip cannot be read.
     """
-    source = open_source(parse_source(str(clip)), fps=FPS, endless=True)
+    source = open_source(parse_source(str(clip)), fps=fps, endless=True)
     return tuple(frame.pixels for frame in islice(source.frames(bundle.manifest.input), frames))
 
 

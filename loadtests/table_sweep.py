@@ -13,10 +13,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from device_agent.spatial_activity import spatial_activity
 from loadtests.adapt_scenario import AdaptScenario, fixed_policy
 from loadtests.agent_process import agent_process
 from loadtests.child import Event
 from loadtests.frame_tables import FrameTables
+from loadtests.light_clip import clip_frames
 from loadtests.link_script import LinkState
 from loadtests.precise_loop import run_precisely
 from loadtests.relay import Relay
@@ -62,7 +64,9 @@ def measure_tables(
             for option, of_option in zip(together, said, strict=True)
         ]
     on_progress("", len(options), len(options))
-    return tables_of(options, events, device=_device(events[0][0]), delay_s=scenario.delay_s)
+    pixels = clip_frames(scenario.bundle, scenario.clip, frames, fps=scenario.fps)
+    activity = np.array([spatial_activity(frame) for frame in pixels])
+    return tables_of(options, events, activity=activity, device=_device(events[0][0]), delay_s=scenario.delay_s)
 
 
 def taking_part(options: Sequence[Option], most_drop: float) -> tuple[Option, ...]:
@@ -78,10 +82,16 @@ def taking_part(options: Sequence[Option], most_drop: float) -> tuple[Option, ..
 
 
 def tables_of(
-    options: Sequence[Option], events: Sequence[Sequence[Event]], *, device: str, delay_s: float
+    options: Sequence[Option],
+    events: Sequence[Sequence[Event]],
+    *,
+    activity: NDArray[np.float64],
+    device: str,
+    delay_s: float,
 ) -> FrameTables:
     """Make the tables of an agent's lines: ``events[i]`` of the option i, one a frame, all of the same frames.
 
+    ``activity`` is of the clip's frames from its first one on.
     ``delay_s`` is the link's, one way; it is no part of what an option costs.
     The frame of number n has the column n modulo their count, as it will when the clip goes round.
     """
@@ -113,6 +123,7 @@ def tables_of(
         cluster_s=cluster_s,
         looks=looks,
         sent_bytes=sent_bytes,
+        activity=activity,
         reply_bytes=float(np.median(replies_bytes)),
         own_s=own_s,
         overhead_s=max(mean_s(overheads_s), 0.0),

@@ -106,7 +106,11 @@ class VirtualAgent:
     def _answer(self, frame: int, due_s: float) -> Steps:
         begun_s = self._env.now
         decision = self.decider.decide(
-            due_s=due_s, now_s=begun_s, link_up=not self.transport.is_down, opened=self.transport.streams
+            due_s=due_s,
+            now_s=begun_s,
+            activity=float(self._tables.activity[frame % self._tables.frames]),
+            link_up=not self.transport.is_down,
+            opened=self.transport.streams,
         )
         if decision.ahead is not None and not self.transport.is_down:
             self.transport.open(self._tables.options[self._costs.row(decision.ahead)].point)

@@ -32,6 +32,7 @@ def made_tables(
         cluster_s=np.array(cluster_s),
         looks=np.repeat(sends[:, None].astype(int), 2, axis=1),
         sent_bytes=sent_bytes,
+        activity=np.full(2, 10.0),
         reply_bytes=300.0,
         own_s=0.0,
         overhead_s=0.002,

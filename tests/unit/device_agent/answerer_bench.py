@@ -24,7 +24,7 @@ REFINED = replace(
     refinements=(Refinement(0.25, "fine-by-coarse.npy", "fine-gains.npy"),),
 )  # fmt: skip
 """Larger and slower than the other one, so that it is not chosen by itself."""
-PIXELS = replace(option(4, "input/raw", bytes_mean=40_000), device_graph=None)
+PIXELS = replace(option(4, "input/raw", bytes_mean=40_000), device_graph=None, coder="jpeg")
 OPTIONS = (SENT, WHOLE, REFINED, PIXELS)
 LOAD = load("mid")
 REPLY = Reply(result(SENT.id, 0, (0.9, 0.1), of_load=LOAD), 300, received_bytes=50, round_trip_s=0.01, message_s=0.0)

@@ -1,11 +1,13 @@
 import time
 
+import numpy as np
 import pytest
 from agent_fakes import PICTURE, load
 from answerer_bench import PIXELS, REPLY
 
 from device_agent.frame_feed import DueFrame
-from device_agent.option_costs import MESSAGE_BYTES, REPLY_BYTES, SIZE_WEIGHT
+from device_agent.option_costs import ACTIVITY_EXPONENT, MESSAGE_BYTES, REPLY_BYTES, SIZE_WEIGHT
+from device_agent.spatial_activity import spatial_activity
 
 
 def frame() -> DueFrame:
@@ -28,6 +30,18 @@ async def test_between_frames_the_size_of_the_last_one_as_a_picture_is_looked_at
     assert costs.k_mobile == 1.0
     await bench.answerer.look_ahead(frame())
     assert bench.head.runs["head"] == 1
+
+
+async def test_of_every_frame_it_is_known_how_large_a_picture_it_will_be_before_the_choice(make_bench):
+    bench = make_bench()
+    bench.transport.reply.set_result(REPLY)
+    stripes = np.zeros_like(PICTURE)
+    stripes[:, ::2] = 100
+    costs, row = bench.decider.costs, bench.decider.costs.row(PIXELS.id)
+    costs.note_activity(spatial_activity(stripes) / 2)
+    before = costs.moved_bytes[row] - REPLY_BYTES
+    await bench.answerer.answer(DueFrame(frame_id=7, pixels=stripes, due_s=time.monotonic()))
+    assert costs.moved_bytes[row] - REPLY_BYTES == pytest.approx(before * 2**ACTIVITY_EXPONENT)
 
 
 async def test_no_size_is_looked_at_where_the_option_is_fixed(make_bench):

@@ -9,10 +9,11 @@ from device_agent.decider import SIZES_EVERY_S, Decider
 from device_agent.energy import EnergyModel
 from device_agent.link_view import LinkView
 from device_agent.option_costs import OptionCosts
+from device_agent.planner import Decision
 from device_agent.policy import parse_policy
 from device_agent.rules import Constraints, Rules
 
-PIXELS = replace(option(1, "input/raw", bytes_mean=20_000), device_graph=None)
+PIXELS = replace(option(1, "input/raw", bytes_mean=20_000), device_graph=None, coder="jpeg")
 FINE = option(2, "mid/fine", bytes_mean=3_000, drop=0.01)
 COARSE = option(3, "mid/coarse", bytes_mean=1_000, drop=0.08)
 WHOLE = option(4, "output/whole")
@@ -49,14 +50,18 @@ def decider_of(policy: str = "auto", *, calm: bool = True, link: FixedLink | Non
     return make_decider(OPTIONS, costs, rules, link=link or FixedLink(), cluster=cluster, **changes)
 
 
-def chosen(decider: Decider, *, now_s: float = 1.0, link_up: bool = True) -> str:
-    decision = decider.decide(due_s=now_s, now_s=now_s, link_up=link_up, opened=OPENED)
+def decided(decider: Decider, *, now_s: float = 1.0, activity: float = 10.0, link_up: bool = True) -> Decision:
+    return decider.decide(due_s=now_s, now_s=now_s, activity=activity, link_up=link_up, opened=OPENED)
+
+
+def chosen(decider: Decider, *, now_s: float = 1.0, activity: float = 10.0, link_up: bool = True) -> str:
+    decision = decided(decider, now_s=now_s, activity=activity, link_up=link_up)
     return decider.table.names[decider.costs.row(decision.option_id)]
 
 
 def test_what_is_known_of_device_link_and_cluster_makes_the_choice() -> None:
     decider = decider_of()
-    decision = decider.decide(due_s=1.0, now_s=1.0, link_up=True, opened=OPENED)
+    decision = decided(decider)
     assert decision.option_id == COARSE.id
     assert (decision.prediction.device_s, decision.prediction.cluster_s) == (0.010, 0.003)
     assert decision.prediction.link_s == pytest.approx(1490e-6)
@@ -105,13 +110,11 @@ def test_an_allowance_of_joules_bounds_the_choice_too() -> None:
 
 def test_a_rate_that_is_named_is_taken_whatever_it_loses() -> None:
     constraints = Constraints(most_drop=0.05)
-    named = decider_of("fixed:mid/coarse", constraints=constraints).decide(
-        due_s=1.0, now_s=1.0, link_up=True, opened=OPENED
-    )
+    named = decided(decider_of("fixed:mid/coarse", constraints=constraints))
     assert (named.option_id, named.broken) == (COARSE.id, ())
     assert chosen(decider_of("fixed:mid", constraints=constraints)) == "mid/fine"
     strict = decider_of("fixed:mid", constraints=Constraints(most_drop=0.005))
-    decision = strict.decide(due_s=1.0, now_s=1.0, link_up=True, opened=OPENED)
+    decision = decided(strict)
     assert (decision.option_id, decision.broken) == (FINE.id, ("drop",))
 
 
@@ -197,7 +200,7 @@ def test_load_that_became_less_while_the_link_was_down_is_followed_at_once() -> 
 
 def test_our_own_planner_races_on_a_doubtful_link_unless_it_is_told_not_to_and_no_other_policy_does() -> None:
     def races(policy: str, **changes) -> bool:
-        decision = decider_of(policy, **changes).decide(due_s=1.0, now_s=1.0, link_up=True, opened=OPENED)
+        decision = decided(decider_of(policy, **changes))
         assert decision.option_id != WHOLE.id
         return decision.prediction.races
 
@@ -208,7 +211,14 @@ def test_our_own_planner_races_on_a_doubtful_link_unless_it_is_told_not_to_and_n
         assert not races(policy, link=DoubtfulLink())
 
 
-def test_now_and_then_the_options_that_code_the_frames_own_pixels_are_asked_for_their_size() -> None:
+def test_a_picture_that_will_be_small_is_sent_before_anything_has_been_coded() -> None:
+    decider = decider_of(link=FixedLink(NEAR_S_PER_BYTE), calm=False)
+    assert chosen(decider, activity=20.0) == "mid/coarse"
+    assert chosen(decider, activity=5.0) == "input/raw"
+    assert chosen(decider, activity=20.0) == "mid/coarse"
+
+
+def test_now_and_then_the_options_that_send_a_picture_are_asked_for_their_size() -> None:
     decider = decider_of()
     assert decider.wants_sizes(1.0) == (PIXELS,)
     assert decider.wants_sizes(1.0 + SIZES_EVERY_S - 0.01) == ()
@@ -239,5 +249,5 @@ def test_a_paper_decides_from_the_cluster_without_queue_and_only_deepcod_from_th
 @pytest.mark.parametrize("policy", ["deepcod", "jalad", "neurosurgeon"])
 def test_a_paper_keeps_the_bound_on_the_drop_and_falls_back_to_the_device(policy: str) -> None:
     assert chosen(decider_of(policy, constraints=Constraints(most_drop=0.05))) == "mid/fine"
-    decision = decider_of(policy).decide(due_s=1.0, now_s=1.0, link_up=False, opened=OPENED)
+    decision = decided(decider_of(policy), link_up=False)
     assert (decision.option_id, decision.gave_way) == (WHOLE.id, "link_down")

@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from device_agent.option_costs import (
+    ACTIVITY_EXPONENT,
     LOOKS_WEIGHT,
     MESSAGE_BYTES,
+    MOST_SCALED,
     OUTLIER,
     OWN_WEIGHT,
     REPLY_BYTES,
@@ -133,6 +135,25 @@ def test_a_size_that_was_only_looked_at_moves_the_bytes_and_nothing_else(costs: 
     assert costs.moved_bytes[1:].tolist() == untouched.moved_bytes[1:].tolist()
     assert costs.looks.tolist() == untouched.looks.tolist()
     assert costs.device_s.tolist() == untouched.device_s.tolist()
+
+
+def test_what_is_known_of_pictures_sizes_is_scaled_to_the_frame_to_come_and_no_other_option_s() -> None:
+    picture = replace(option(1, "input/picture", bytes_mean=8_000), device_graph=None, coder="jpeg")
+    pixels = replace(option(4, "input/raw", bytes_mean=150_000), device_graph=None)
+    costs = OptionCosts((picture, AGAIN, pixels, WHOLE), {})
+    of_others = costs.moved_bytes[1:].tolist()
+
+    def sent(activity: float) -> float:
+        costs.note_activity(activity)
+        return float(costs.moved_bytes[0] - REPLY_BYTES)
+
+    known = 8_000 + MESSAGE_BYTES
+    assert sent(8.0) == pytest.approx(known), "of the first frame nothing was known to compare it with"
+    assert sent(4.0) == pytest.approx(known * 0.5**ACTIVITY_EXPONENT)
+    assert sent(8.0) == pytest.approx(known)
+    assert sent(8e6) == pytest.approx(known * MOST_SCALED)
+    assert sent(0.0) == pytest.approx(known * MOST_SCALED), "a black frame has nothing to be compared by"
+    assert costs.moved_bytes[1:].tolist() == of_others
 
 
 def test_one_huge_picture_counts_as_at_most_so_many_times_what_was_expected(costs: OptionCosts) -> None:

@@ -55,6 +55,7 @@ def made_tables(*, input_bytes=6000.0, mid_bytes=1000.0):
         cluster_s=np.array([0.02, 0.01, 0.0]),
         looks=np.array([[1, 1], [1, 1], [0, 0]]),
         sent_bytes=sent_bytes,
+        activity=np.full(2, 10.0),
         reply_bytes=300.0,
         own_s=0.0,
         overhead_s=0.002,

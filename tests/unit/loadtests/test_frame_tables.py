@@ -99,6 +99,7 @@ def swept():
     return tables_of(
         [option(1), option(2, "output", "whole", coder="none")],
         [cut, [event(5, device=100, wait=1), event(6, device=102, wait=1)]],
+        activity=np.array([3.0, 4.0]),
         device="made",
         delay_s=0.001,
     )
@@ -114,6 +115,7 @@ def test_the_sweep_puts_a_frame_where_the_clip_will_bring_it_again():
     tables = swept()
     assert tables.looks.tolist() == [[2, 1], [0, 0]]
     assert tables.sent_bytes[0].tolist() == [[500, 900, 0, 0], [500, 0, 0, 0]]
+    assert tables.activity.tolist() == [3.0, 4.0]
 
 
 def test_the_sweep_counts_by_the_exchange_what_an_exchange_takes():
@@ -144,7 +146,11 @@ def test_an_option_whose_frames_all_look_twice_has_its_second_look_in_the_first(
     events = [event(n, device=40, code=10, cluster=20, look_bytes=[500, 900], moved_bytes=2000) for n in range(2)]
     alone = [event(n, device=100) for n in range(2)]
     tables = tables_of(
-        [option(1), option(2, "output", "whole", coder="none")], [events, alone], device="made", delay_s=0.0
+        [option(1), option(2, "output", "whole", coder="none")],
+        [events, alone],
+        activity=np.array([3.0, 4.0]),
+        device="made",
+        delay_s=0.0,
     )
     assert (tables.device_s[0], tables.refine_s[0]) == (pytest.approx(0.05), 0.0)
 

@@ -54,6 +54,7 @@ def tables(*, whole_s=0.100, own_s=0.0, overhead_s=0.0, cluster_s=0.010):
         cluster_s=np.array([cluster_s, cluster_s, cluster_s, 0.0]),
         looks=looks,
         sent_bytes=sent_bytes,
+        activity=np.full(2, 10.0),
         reply_bytes=250.0,
         own_s=own_s,
         overhead_s=overhead_s,
