@@ -219,7 +219,7 @@ class KalmanLink:
         most_s = believed * max(self._line.slope, math.sqrt(self._noise_var) / PROBE_BYTES)
         self._line.slope_var = max(self._line.slope_var, min(most_s, error_s / moved_bytes) ** 2)
         if is_new and self._slow_in_a_row == 2 and first_bytes >= KNOWS_BETTER * moved_bytes:
-            # The first is believed now as well. Without that, what it took was in part of the link as it had been.
+            # The first is believed now as well. One that moved no more was in part on the link as it had been before.
             self._line.observe(first_bytes, first_s, self._noise_var, least_slope=self._line.slope)
 
     def _bound(self, took_s: float) -> None:
