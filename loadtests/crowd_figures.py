@@ -24,7 +24,7 @@ class StepFigures:
     """One step; all but ``settle_s`` are of its second half."""
 
     begins_s: float
-    background_frames_s: float
+    background_share: float
     settle_s: float | None
     """From the beginning of the step until the offered load, of all points together, stays within ``SWING_WANTED`` of
     the mean that it comes to; None if it never does."""
@@ -65,7 +65,7 @@ def crowd_figures(crowd: Crowd, samples: CrowdSamples) -> tuple[StepFigures, ...
         figures.append(
             StepFigures(
                 begins_s=begins_s,
-                background_frames_s=step.background_frames_s,
+                background_share=step.background_share,
                 settle_s=_settle_s(offered[of_step, -1:], mean, scale),
                 offered=mean,
                 swing=swing(smooth, scale),

@@ -15,19 +15,19 @@ from wire.errors import SettingError
 
 CALM: Final = "damped"
 RESTLESS: Final = "undamped"
-_FORM: Final = 'write steps as SECONDS:FRAMES_A_SECOND, such as "20:0,40:300,30:0"'
+_FORM: Final = 'write steps as SECONDS:PERCENT of what the servers can answer, such as "20:0,40:90,30:0"'
 
 
 def parse_steps(text: str) -> tuple[LoadStep, ...]:
-    """Read steps of the load, each SECONDS:FRAMES_A_SECOND of others; raises SettingError."""
+    """Read steps of the load, each SECONDS:PERCENT of others; raises SettingError."""
     steps = []
     for part in text.split(","):
-        seconds, _, frames_s = part.partition(":")
+        seconds, _, percent = part.partition(":")
         try:
-            step = LoadStep(float(seconds), float(frames_s))
+            step = LoadStep(float(seconds), float(percent) / 100)
         except ValueError as error:
             raise SettingError(f"{part!r} is no step of a load", mend=_FORM) from error
-        if not (2 * SAMPLE_S <= step.seconds < float("inf") and 0 <= step.background_frames_s < float("inf")):
+        if not (2 * SAMPLE_S <= step.seconds < float("inf") and 0 <= step.background_share < float("inf")):
             raise SettingError(f"{part!r} is too short, or no load", mend=_FORM)
         steps.append(step)
     return tuple(steps)

@@ -55,13 +55,13 @@ def _draw(axes: Axes, played: CrowdPlayed, way: str) -> None:
 
 
 def _shade(axes: Axes, crowd: Crowd) -> None:
-    most = max(step.background_frames_s for step in crowd.steps)
+    most = max(step.background_share for step in crowd.steps)
     ends_s = itertools.accumulate(step.seconds for step in crowd.steps)
     for step, end_s in zip(crowd.steps, ends_s, strict=True):
-        if step.background_frames_s:
-            depth = 0.6 * step.background_frames_s / most
+        if step.background_share:
+            depth = 0.6 * step.background_share / most
             axes.axvspan(end_s - step.seconds, end_s, color=SHADE, alpha=depth, lw=0)
             axes.text(
-                end_s - step.seconds / 2, 0.98, f"others {step.background_frames_s:g}/s", fontsize=7, ha="center",
+                end_s - step.seconds / 2, 0.98, f"others {step.background_share:.0%}", fontsize=7, ha="center",
                 va="top", transform=axes.get_xaxis_transform(),
             )  # fmt: skip

@@ -128,7 +128,7 @@ class _Run:
                         crowd.cluster, crowd.scenario.bundle, others, bitstream, budget_s=crowd.scenario.deadline_s
                     )
                 )
-                began_unix_s = await self._step_up(background)
+                began_unix_s = await self._step_up(background, self._costs.by_option[others.id][1])
                 for task in (poller, *readers):
                     task.cancel()
         samples = samples_of(
@@ -142,12 +142,13 @@ class _Run:
         )
         return RealCrowdRun(samples, others, background.answered, background.refused)
 
-    async def _step_up(self, background: RealBackground) -> float:
+    async def _step_up(self, background: RealBackground, exchange_s: float) -> float:
         began_unix_s, began_s = time.time(), time.monotonic()
         until_s = began_s
         for step in self._crowd.steps:
-            self._on_step(f"{step.background_frames_s:g} frames a second of others")
-            background.set_rate(step.background_frames_s)
+            frames_s = step.frames_s(1, exchange_s)
+            self._on_step(f"{frames_s:.0f} frames a second of others")
+            background.set_rate(frames_s)
             until_s += step.seconds
             await asyncio.sleep(until_s - time.monotonic())
         background.set_rate(0.0)

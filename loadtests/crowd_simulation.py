@@ -27,15 +27,22 @@ SAMPLE_S: Final = 1.0
 SPREAD_S: Final = 2.0
 """Over how long the agents' starts are spread, so that neither frames nor pings nor polls come all at once."""
 _GOLDEN: Final = 0.618
-"""Multiples of it, less their whole part, are spread evenly however many they are: the phases of frames."""
+"""Multiples of it, less their whole part, are spread evenly however many they are: the phases of frames and clips."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadStep:
-    """For ``seconds``, others ask for so many frames a second."""
+    """For ``seconds``, others ask for such a share of what the servers can answer, were it one frame after the other.
+
+    Servers that batch answer more than all of it. As a share, a step asks the same of slow servers and of fast ones.
+    """
 
     seconds: float
-    background_frames_s: float
+    background_share: float
+
+    def frames_s(self, servers: int, exchange_s: float) -> float:
+        """Give it in frames a second that take ``exchange_s`` each."""
+        return self.background_share * servers / exchange_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +59,7 @@ class Crowd:
     script: LinkScript
     """Of every agent's own link."""
     device: VirtualDevice
-    """Its ``frames`` and ``begins_s`` are the crowd's to say."""
+    """Its ``frames``, ``first_frame`` and ``begins_s`` are the crowd's to say: no two cameras see the same."""
     shared: bool = True
     """Whether the points share the servers, or have so many each."""
     background_row: int | None = None
@@ -107,7 +114,7 @@ def simulate_crowd(tables: FrameTables, crowd: Crowd, make_meter: MakeMeter) -> 
         row = next(row for row, option in enumerate(tables.options) if option.coder != "none")
     budget_s = crowd.device.rules.constraints.deadline_s
     others = BackgroundLoad(env, servers, [row], budget_s=budget_s, arrivals=crowd.arrivals, seed=crowd.seed)
-    env.process(_step_up(env, crowd, others))
+    env.process(_step_up(env, crowd, others, float(tables.cluster_s[row])))
     sampler = _Sampler(env, crowd, servers, others, agents)
     env.run(until=env.process(sampler.run()))
     return sampler.samples()
@@ -127,15 +134,18 @@ def _begin(
         crowd.device,
         begins_s=begins_s,
         frames=int((crowd.seconds - begins_s) * crowd.device.fps),
+        first_frame=int(number * _GOLDEN % 1 * tables.frames),
         device_id=DeviceId(f"{crowd.device.device_id}-{crowd.seed}-{number}"),
     )
     carrier = VirtualLink(crowd.script, seed=crowd.seed * crowd.agents + number)
     agents.append(VirtualAgent(env, tables, device, carrier, servers))
 
 
-def _step_up(env: simpy.Environment, crowd: Crowd, others: BackgroundLoad) -> Generator[Event, Any, None]:
+def _step_up(
+    env: simpy.Environment, crowd: Crowd, others: BackgroundLoad, exchange_s: float
+) -> Generator[Event, Any, None]:
     for step in crowd.steps:
-        others.set_rate(step.background_frames_s)
+        others.set_rate(step.frames_s(crowd.servers, exchange_s))
         yield env.timeout(step.seconds)
 
 

@@ -90,8 +90,9 @@ class VirtualAgent:
         self.done = env.process(self._run())
 
     def _run(self) -> Steps:
-        for frame in range(self._device.frames):
-            due_s = self._device.begins_s + frame / self._device.fps
+        for number in range(self._device.frames):
+            frame = self._device.first_frame + number
+            due_s = self._device.begins_s + number / self._device.fps
             if due_s > self._env.now:
                 yield self._env.timeout(due_s - self._env.now)
             yield self._env.timeout(self._tables.own_s)

@@ -25,6 +25,8 @@ class VirtualDevice:
     fps: float
     frames: int
     """How many it answers; the clip of the tables goes round and round."""
+    first_frame: int = 0
+    """Of the clip."""
     link: LinkKind = "kalman"
     energy: EnergyModel = field(default_factory=EnergyModel)
     begins_s: float = 0.0

@@ -30,10 +30,11 @@ DELAY_S: Final = 0.010
               help="Of each virtual agent.")  # fmt: skip
 @click.option("--real-fps", type=click.FloatRange(min=0.1, max=60), default=1.0, show_default=True,
               help="Of each real agent.")  # fmt: skip
-@click.option("--background", default="20:0,40:200,40:300,40:0", show_default=True, metavar="STEPS",
-              help="What others ask of the virtual cluster: SECONDS:FRAMES_A_SECOND, …")  # fmt: skip
-@click.option("--real-background", default="20:0,30:100,30:160,30:0", show_default=True, metavar="STEPS",
-              help="The same of the real one.")  # fmt: skip
+@click.option("--background", default="20:0,40:60,40:90,40:0", show_default=True, metavar="STEPS",
+              help="What others ask of the virtual cluster: SECONDS:PERCENT, …, of what its servers can answer one "
+              "frame after the other.")  # fmt: skip
+@click.option("--real-background", default="20:0,30:120,30:190,30:0", show_default=True, metavar="STEPS",
+              help="The same of the real one, which is one server.")  # fmt: skip
 @click.option("--arrivals", type=click.Choice(["even", "poisson"]), default="even", show_default=True,
               help="How the others' frames come in virtual time.")  # fmt: skip
 @click.option("--mbps", type=click.FloatRange(min=0.1), default=None,

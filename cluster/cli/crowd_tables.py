@@ -9,7 +9,7 @@ from loadtests.crowd_outcome import CALM, CrowdOutcome, CrowdPlayed, StepReport
 
 NEVER: Final = "never"
 HEADINGS: Final = (
-    "others' frames/s", "crowd", "settles s", "overshoot %", "swing %", "of a point", "swings on", "Jain", "mean ms",
+    "others", "crowd", "settles s", "overshoot %", "swing %", "of a point", "swings on", "Jain", "mean ms",
     "p95 ms", "on device", "offered", "utilisation",
 )  # fmt: skip
 
@@ -45,7 +45,7 @@ def summary(outcome: CrowdOutcome) -> str:
 def steps_table(name: str, played: CrowdPlayed) -> TextTable:
     """Give a line for every step and way."""
     rows = [
-        (f"{report.figures.background_frames_s:g}", way, *_cells(report))
+        (f"{report.figures.background_share:.0%}", way, *_cells(report))
         for reports in zip(*map(played.reports, played.samples), strict=True)
         for way, report in zip(played.samples, reports, strict=True)
     ]
@@ -92,12 +92,12 @@ def _cells(report: StepReport) -> tuple[str, ...]:
 
 def _played(name: str, played: CrowdPlayed) -> str:
     crowd = played.crowd
-    steps = ", ".join(f"{step.background_frames_s:g} for {step.seconds:g} s" for step in crowd.steps)
+    steps = ", ".join(f"{step.background_share:.0%} for {step.seconds:g} s" for step in crowd.steps)
     others = next(iter(played.others.values()), {}).get("option")
     how = f"{name.capitalize()}: {crowd.agents} agents at {crowd.device.fps:g} frames a second"
     on = "one cluster on this machine" if others else f"{crowd.servers} servers"
     sent = f" by {others}" if others else ""
-    return f"{how} on {on}; others ask{sent} for so many frames a second: {steps}.{_refused(played)}"
+    return f"{how} on {on}; others ask{sent} for so much of what can be answered frame by frame: {steps}.{_refused(played)}"
 
 
 def _refused(played: CrowdPlayed) -> str:

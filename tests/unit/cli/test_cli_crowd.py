@@ -33,7 +33,7 @@ def outcome(tables):
     many = Crowd(
         agents=5,
         servers=1,
-        steps=(LoadStep(8, 0.0), LoadStep(8, 45.0)),
+        steps=(LoadStep(8, 0.0), LoadStep(8, 0.9)),
         script=LinkScript.parse("0:20", delay_s=0.005),
         device=VirtualDevice(rules=Rules(constraints=Constraints(deadline_s=0.3)), fps=5.0, frames=0),
     )

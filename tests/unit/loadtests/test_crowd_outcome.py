@@ -17,7 +17,7 @@ AGENTS = 3
 CROWD = Crowd(
     agents=AGENTS,
     servers=1,
-    steps=(LoadStep(20, 0.0), LoadStep(20, 50.0)),
+    steps=(LoadStep(20, 0.0), LoadStep(20, 0.5)),
     script=LinkScript.parse("0:20", delay_s=0.005),
     device=device(fps=5.0, frames=0),
 )
@@ -43,15 +43,15 @@ def played():
     return CrowdPlayed(crowd=CROWD, samples={CALM: samples(damped), RESTLESS: samples(swinging)})
 
 
-def test_steps_are_read_as_seconds_and_frames_a_second():
-    assert parse_steps("20:0,30.5:200") == (LoadStep(20, 0.0), LoadStep(30.5, 200.0))
+def test_steps_are_read_as_seconds_and_shares():
+    assert parse_steps("20:0,30.5:200") == (LoadStep(20, 0.0), LoadStep(30.5, 2.0))
 
 
 @pytest.mark.parametrize("text", ["", "20", "20:x", "1:5", "20:-1", "inf:3", "20:nan"])
 def test_steps_that_say_nothing_are_refused_with_their_form(text):
     with pytest.raises(SettingError) as refused:
         parse_steps(text)
-    assert "SECONDS:FRAMES" in refused.value.mend
+    assert "SECONDS:PERCENT" in refused.value.mend
 
 
 def test_a_load_that_comes_down_and_stays_is_kept_without_overshoot():

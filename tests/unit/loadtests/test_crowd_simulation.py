@@ -12,11 +12,12 @@ from wire.errors import SettingError
 
 TABLES = tables(whole_s=0.070)
 CROWD = Crowd(
-    agents=10,
-    servers=1,
-    steps=(LoadStep(20, 0.0), LoadStep(40, 60.0), LoadStep(20, 0.0)),
+    agents=40,
+    servers=2,
+    steps=(LoadStep(20, 0.0), LoadStep(40, 0.6), LoadStep(20, 0.0)),
     script=LinkScript.parse("0:20", delay_s=0.005),
     device=device(fps=5.0, frames=0, deadline_s=0.2),
+    arrivals="even",
 )
 
 
@@ -25,7 +26,7 @@ def samples():
     return simulate_crowd(TABLES, CROWD, LoadMeter)
 
 
-def test_a_crowd_of_ten_settles_at_every_step_of_the_load(samples):
+def test_a_crowd_of_forty_settles_at_every_step_of_the_load(samples):
     before, under_load, after = crowd_figures(CROWD, samples)
     for figures in (before, under_load, after):
         assert figures.settle_s is not None
@@ -39,9 +40,9 @@ def test_a_crowd_of_ten_settles_at_every_step_of_the_load(samples):
 def test_what_is_sampled_adds_up(samples):
     assert len(samples.times_s) == len(samples.offered) == len(samples.latency_s) == 80
     assert samples.offered.shape == samples.background.shape == (80, len(samples.points))
-    # Ten agents with five frames a second, of 10 ms and one look each, or one and a half.
-    assert 0.49 < samples.offered[5:20].sum(axis=1).mean() < 0.76
-    assert samples.background[20:60].sum(axis=1).mean() == pytest.approx(0.6, rel=0.1)
+    # Forty agents with five frames a second, of 10 ms and one look each, or one and a half.
+    assert 1.96 < samples.offered[5:20].sum(axis=1).mean() < 3.04
+    assert samples.background[20:60].sum(axis=1).mean() == pytest.approx(1.2, rel=0.1)
     assert samples.background[:20].sum() == samples.background[61:].sum() == 0
     assert np.nanmin(samples.latency_s) > 0.03
     assert samples.utilisation.max() <= 1.1
@@ -49,11 +50,18 @@ def test_what_is_sampled_adds_up(samples):
 
 def test_the_same_seed_gives_the_same_crowd_and_another_one_does_not(samples):
     def offered(seed):
-        short = replace(CROWD, steps=(LoadStep(10, 60.0),), seed=seed)
+        short = replace(CROWD, steps=(LoadStep(10, 0.6),), seed=seed)
         return simulate_crowd(TABLES, short, LoadMeter).offered
 
     assert (offered(1) == offered(1)).all()
     assert (offered(1) != offered(2)).any()
+
+
+def test_a_step_asks_as_much_of_slow_servers_as_of_fast_ones(samples):
+    slow = replace(TABLES, cluster_s=TABLES.cluster_s * 3)
+    short = replace(CROWD, agents=1, servers=2, steps=(LoadStep(20, 0.5),))
+    asked = simulate_crowd(slow, short, LoadMeter).background.sum(axis=1).mean()
+    assert asked == pytest.approx(0.5 * 2, rel=0.15)
 
 
 def test_a_crowd_needs_somebody_and_time():
@@ -84,7 +92,7 @@ def test_a_load_that_goes_up_and_down_oscillates_and_one_that_wanders_or_stands_
 
 
 def test_a_step_of_a_few_seconds_has_figures_too():
-    short = replace(CROWD, steps=(LoadStep(4, 0.0), LoadStep(2, 60.0)))
+    short = replace(CROWD, steps=(LoadStep(4, 0.0), LoadStep(2, 0.6)))
     for figures in crowd_figures(short, simulate_crowd(TABLES, short, LoadMeter)):
         assert not figures.oscillates
         assert figures.latency_s > 0
