@@ -22,8 +22,12 @@ MARGIN: Final = 0.03
 """An option has to be better by so much of the cost of the one that is held, or it is not worth a move."""
 MOVE_PRICE_S: Final = 0.001
 """And by so much latency more, for what is cold after a move: caches, tables, a stream."""
-CALM_S: Final = 1.5
+CALM_S: Final = 0.75
 """A change of the cluster's load is followed within such a time, by chance: some agents sooner and some later."""
+LOAD_MARGIN: Final = 0.06
+"""And only where it gains more than such a share of the held option's cost: what is published is never quite still."""
+FULL_GAIN: Final = 0.15
+"""By so much more is it followed as soon as that; by less, so much later."""
 MOST_CALM_S: Final = 15.0
 BACK_OFF: Final = 2.0
 """By such a factor the time grows after which load that has become less is followed, when it was followed too soon."""
@@ -123,7 +127,9 @@ def _kept(snapshot: Snapshot, costs: Costs, score: Floats, within: Flags, best: 
     device's own link and processor say is its own alone. So a move is made with the chance that is their part of the
     gain, at once where the cluster has nothing to do with it; and what a change of load since the option was the best
     one adds or takes away is followed by chance. Leaving a busy point takes some ``CALM_S``; going where load has
-    become less takes as long as experience says (``Held.calm_s``).
+    become less takes as long as experience says (``Held.calm_s``); and either the longer, the smaller the gain. Who moves
+    in proportion to the relative gain comes to rest though what is published is old (Fischer and Vöcking, "Adaptive
+    routing with stale information", PODC 2005); who moves whatever the gain is goes on to and fro.
     """
     held = snapshot.held
     if held is None or held.row == best or not within[held.row]:
@@ -136,7 +142,9 @@ def _kept(snapshot: Snapshot, costs: Costs, score: Floats, within: Flags, best: 
     change_s = snapshot.estimates.looks * (snapshot.estimates.cluster_s - held.cluster_s)
     worse_s, freed_s = change_s[held.row], -change_s[best]
     own = (gain - snapshot.goal.latency * (worse_s + freed_s)) / gain
-    chance = 1.0 - exp(-(snapshot.now_s - held.at_s) / (CALM_S if worse_s > freed_s else held.calm_s))
+    calm_s = CALM_S if worse_s > freed_s else held.calm_s
+    speed = min(max(gain / score[held.row] - LOAD_MARGIN, 0.0) / FULL_GAIN, 1.0)
+    chance = 1.0 - exp(-(snapshot.now_s - held.at_s) * speed / calm_s)
     return best if snapshot.draw < max(own, chance) else held.row
 
 

@@ -12,7 +12,7 @@ from cluster.planning.tables import CutOption, CutTable, Link
 from device_agent.energy import EnergyModel
 from device_agent.link_view import LinkView
 from device_agent.option_table import Floats, OptionTable
-from device_agent.planner import BACK_OFF, CALM_S, MOST_CALM_S, STAYS, next_calm_s, plan
+from device_agent.planner import BACK_OFF, CALM_S, FULL_GAIN, LOAD_MARGIN, MOST_CALM_S, STAYS, next_calm_s, plan
 from device_agent.policy import Policy, check_policy, parse_policy
 from device_agent.rules import LATENCY, Goal
 from device_agent.snapshot import Estimates, Held, Limits, Snapshot
@@ -135,6 +135,24 @@ def test_a_move_that_a_change_of_the_clusters_load_asks_for_is_made_by_chance(
     assert chosen(**common, draw=chance + 1e-6) == row
     if ago_s:
         assert chosen(**common, draw=chance - 1e-6) == better
+
+
+def test_the_less_a_move_gains_the_later_it_is_made() -> None:
+    """EARLY_SMALL takes 16 ms while the cluster is free, and INPUT 27 ms whatever there is."""
+    for more_s, gain in ((0.0130, 2 / 29), (0.0150, 4 / 31), (0.0300, 19 / 46)):
+        now = FREE + np.array([0.0, more_s, more_s, 0.0])
+        common = {"cluster_s": now, "held": held(EARLY_SMALL, ago_s=0.2)}
+        chance = 1 - exp(-0.2 * min((gain - LOAD_MARGIN) / FULL_GAIN, 1.0) / CALM_S)
+        assert chosen(**common, draw=chance + 1e-3) == EARLY_SMALL
+        assert chosen(**common, draw=chance - 1e-3) == INPUT
+
+
+def test_a_change_of_load_that_gains_little_is_never_followed_and_one_of_the_link_is() -> None:
+    """INPUT takes 5 % less than 58 ms."""
+    slower = FREE + np.array([0.0, 0.014, 0.014, 0.0])
+    common = {"cluster_s": slower, "link": LinkView(0.030, 1e-6)}
+    assert chosen(**common, held=held(EARLY_SMALL, ago_s=60.0), draw=0.0) == EARLY_SMALL
+    assert chosen(**common, held=held(EARLY_SMALL, cluster_s=slower), draw=0.999) == INPUT
 
 
 def test_load_that_became_less_is_followed_as_slowly_as_experience_says_and_load_that_grew_at_once() -> None:
