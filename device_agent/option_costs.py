@@ -24,7 +24,7 @@ LOOKS_WEIGHT: Final = 0.05
 ACTIVITY_EXPONENT: Final = 0.6
 """A JPEG's bytes follow its spatial activity to about the power of this: frames of clips 0.56, photographs 0.61."""
 MOST_SCALED: Final = 4.0
-"""But one frame never makes the next one's size more or less than so many times as large."""
+"""But no frame is taken to be more or less than so many times as large as the last one that was coded."""
 MESSAGE_BYTES: Final = 90
 """What a ``Frame`` adds to its bitstream on the link, WebSocket and TCP headers included."""
 _P95_SDS: Final = 1.645
@@ -49,7 +49,7 @@ class OptionCosts:
     def __init__(self, options: tuple[Option, ...], device_s: Mapping[OptionId, float]) -> None:
         self._row = {option.id: row for row, option in enumerate(options)}
         sends = np.array([option.coder != "none" for option in options])
-        self._pictures = np.array([is_picture(option) for option in options])
+        self._pictures = np.flatnonzero([is_picture(option) for option in options])
         self._profile_s: Floats = np.array([device_s.get(option.id, 0.0) for option in options], float)
         self._own: Floats = np.ones(len(options))
         self.k_mobile = 1.0
@@ -60,6 +60,8 @@ class OptionCosts:
         most = np.array([option.measured.bytes_p95 for option in options], float)
         spread = np.maximum(most - means, 0.0) / _P95_SDS
         self._activity = 0.0
+        self._coded_bytes: Floats = self._sent_bytes.copy()
+        self._coded_activity: Floats = np.zeros(len(options))
         self._spread: Floats = np.divide(spread, means, out=np.zeros(len(options)), where=means > 0)
 
     @property
@@ -96,15 +98,18 @@ class OptionCosts:
     def note_sent(self, option_id: OptionId, sent_bytes: int, looks: int) -> None:
         """Take the bytes and the number of one frame's messages."""
         row = self._row[option_id]
-        self._blend_bytes(row, float(sent_bytes), SIZE_WEIGHT if self._pictures[row] else WEIGHT)
+        self._blend_bytes(row, float(sent_bytes), SIZE_WEIGHT if row in self._pictures else WEIGHT)
         self.looks[row] += LOOKS_WEIGHT * (looks - self.looks[row])
 
     def note_activity(self, activity: float) -> None:
         """Take the spatial activity of the frame to come: what is known of pictures' sizes becomes that of its own."""
-        before, self._activity = self._activity, activity
-        if before > 0 and activity > 0:
-            scale = (activity / before) ** ACTIVITY_EXPONENT
-            self._sent_bytes[self._pictures] *= min(max(scale, 1 / MOST_SCALED), MOST_SCALED)
+        self._activity = activity
+        of = self._coded_activity[self._pictures]
+        # Where none was coded yet, or one without any activity, this frame is taken to be of that size.
+        self._coded_activity[self._pictures] = of = np.where(of > 0, of, activity)
+        times = np.divide(activity, of, out=np.ones(len(of)), where=of > 0)
+        scale = (times**ACTIVITY_EXPONENT).clip(1 / MOST_SCALED, MOST_SCALED)
+        self._sent_bytes[self._pictures] = self._coded_bytes[self._pictures] * scale
 
     def note_size(self, option_id: OptionId, bitstream_bytes: int) -> None:
         """Take the bytes that an option's one message would have had, for a frame that was not sent so."""
@@ -114,3 +119,4 @@ class OptionCosts:
         mean = self._sent_bytes[row]
         counted = min(sent_bytes, OUTLIER * mean) if mean > 0 else sent_bytes
         self._sent_bytes[row] += (weight if mean > 0 else 1.0) * (counted - mean)
+        self._coded_bytes[row], self._coded_activity[row] = self._sent_bytes[row], self._activity

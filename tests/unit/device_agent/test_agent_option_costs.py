@@ -152,7 +152,10 @@ def test_what_is_known_of_pictures_sizes_is_scaled_to_the_frame_to_come_and_no_o
     assert sent(4.0) == pytest.approx(known * 0.5**ACTIVITY_EXPONENT)
     assert sent(8.0) == pytest.approx(known)
     assert sent(8e6) == pytest.approx(known * MOST_SCALED)
-    assert sent(0.0) == pytest.approx(known * MOST_SCALED), "a black frame has nothing to be compared by"
+    assert sent(0.0) == pytest.approx(known / MOST_SCALED)
+    for fading in (4.0, 0.5, 0.01, 0.5, 4.0):
+        sent(fading)
+    assert sent(8.0) == pytest.approx(known), "a fade through black leaves no trace"
     assert costs.moved_bytes[1:].tolist() == of_others
 
 
