@@ -97,7 +97,8 @@ def _played(name: str, played: CrowdPlayed) -> str:
     how = f"{name.capitalize()}: {crowd.agents} agents at {crowd.device.fps:g} frames a second"
     on = "one cluster on this machine" if others else f"{crowd.servers} servers"
     sent = f" by {others}" if others else ""
-    return f"{how} on {on}; others ask{sent} for so much of what can be answered frame by frame: {steps}.{_refused(played)}"
+    asked = f"others ask{sent} for so much of what can be answered frame by frame: {steps}"
+    return f"{how} on {on}; {asked}.{_refused(played)}"
 
 
 def _refused(played: CrowdPlayed) -> str:
