@@ -127,9 +127,9 @@ def _kept(snapshot: Snapshot, costs: Costs, score: Floats, within: Flags, best: 
     device's own link and processor say is its own alone. So a move is made with the chance that is their part of the
     gain, at once where the cluster has nothing to do with it; and what a change of load since the option was the best
     one adds or takes away is followed by chance. Leaving a busy point takes some ``CALM_S``; going where load has
-    become less takes as long as experience says (``Held.calm_s``); and either the longer, the smaller the gain. Moves in
-    proportion to the relative gain come to rest though what is published is old (Fischer and Vöcking, "Adaptive routing
-    with stale information", PODC 2005); moves whatever the gain is go on to and fro.
+    become less takes as long as experience says (``Held.calm_s``); and either the longer, the smaller the gain. Moves
+    in proportion to the relative gain come to rest though what is published is old (Fischer and Vöcking, "Adaptive
+    routing with stale information", PODC 2005); moves whatever the gain is go on to and fro.
     """
     held = snapshot.held
     if held is None or held.row == best or not within[held.row]:
