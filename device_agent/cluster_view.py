@@ -20,12 +20,15 @@ REFUSED_S: Final = 0.5
 NOT_SERVED: Final = frozenset({"starting", "cold"})
 """States in which a point answers no frame within any deadline."""
 
+_Known = tuple[LoadSignal, float]
+"""A load signal, and when it came."""
+
 
 class ClusterView:
     """The last load signal of each point (BottleNet's K_cloud, and the queue), and points that refuse for now."""
 
     def __init__(self) -> None:
-        self._loads: dict[PointName, tuple[LoadSignal, float]] = {}
+        self._loads: dict[PointName, _Known] = {}
         self._refused_until_s: dict[PointName, float] = {}
 
     def load(self, point: PointName) -> LoadSignal | None:
@@ -54,10 +57,7 @@ class ClusterView:
 
     def is_served(self, point: PointName, now_s: float) -> bool:
         """Tell whether the cluster takes frames at a point, as far as is known."""
-        if self.is_refused(point, now_s):
-            return False
-        load = self.load(point)
-        return load.state not in NOT_SERVED if load is not None else not self._loads
+        return not self.is_refused(point, now_s) and self._answers(self._loads.get(point))
 
     def is_refused(self, point: PointName, now_s: float) -> bool:
         """Tell whether the cluster has asked to be spared at a point until later."""
@@ -65,23 +65,39 @@ class ClusterView:
 
     def is_asleep(self, point: PointName) -> bool:
         """Tell whether a point has no replica now, and would be started for whoever asks."""
-        load = self.load(point)
-        return load is not None and load.state == "cold"
+        return _sleeps(self._loads.get(point))
 
     def cluster_s(self, point: PointName, now_s: float) -> float:
         """Give the expected seconds of one exchange on the cluster: service and queue."""
-        known = self._loads.get(point)
-        if known is None:
-            return FIRST_CLUSTER_S
-        load, at_s = known
-        faded = 0.5 ** (max(now_s - at_s - FRESH_S, 0.0) / HALF_LIFE_S)
-        return load.service_s + load.queue_s * faded
+        return _expected_s(self._loads.get(point), now_s)
 
-    def columns(self, points: tuple[PointName, ...], now_s: float, *, insists: bool = False) -> tuple[Floats, Flags]:
-        """Give (points + 1,) seconds and whether each is served; the last row is of what is not sent.
+    def columns(
+        self, points: tuple[PointName, ...], now_s: float, *, insists: bool = False
+    ) -> tuple[Floats, Flags, Flags]:
+        """Give (points + 1,) seconds, and whether each is served and asleep; the last row is of what is not sent.
 
         Who ``insists`` on a point asks there whatever its load signal says, but not while it refuses.
         """
-        seconds = [self.cluster_s(point, now_s) for point in points]
-        served = [not self.is_refused(point, now_s) if insists else self.is_served(point, now_s) for point in points]
-        return np.array([*seconds, 0.0]), np.array([*served, True])
+        known = [self._loads.get(point) for point in points]
+        refused = {point for point, until_s in self._refused_until_s.items() if now_s < until_s}
+        seconds = [_expected_s(each, now_s) for each in known]
+        served = [
+            point not in refused and (insists or self._answers(each)) for point, each in zip(points, known, strict=True)
+        ]
+        asleep = [_sleeps(each) for each in known]
+        return np.array([*seconds, 0.0]), np.array([*served, True]), np.array([*asleep, False])
+
+    def _answers(self, known: _Known | None) -> bool:
+        return known[0].state not in NOT_SERVED if known is not None else not self._loads
+
+
+def _expected_s(known: _Known | None, now_s: float) -> float:
+    if known is None:
+        return FIRST_CLUSTER_S
+    load, at_s = known
+    old_s = now_s - at_s - FRESH_S
+    return load.service_s + (load.queue_s if old_s <= 0 else load.queue_s * 0.5 ** (old_s / HALF_LIFE_S))
+
+
+def _sleeps(known: _Known | None) -> bool:
+    return known is not None and known[0].state == "cold"

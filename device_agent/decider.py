@@ -62,10 +62,49 @@ class Decider:
         ``opened`` are the points with an open stream.
         """
         self.costs.note_activity(activity)
-        snapshot = self._snapshot(due_s, now_s, opened, link_up=link_up)
+        snapshot = self.snapshot(due_s, now_s, opened, link_up=link_up)
         decision = self._plan(snapshot)
         self._hold(decision, snapshot)
         return decision
+
+    def snapshot(self, due_s: float, now_s: float, opened: Container[PointName], *, link_up: bool) -> Snapshot:
+        """Put together all that the planner looks at, for a frame that was due at ``due_s``."""
+        rules, constraints = self.rules, self.rules.constraints
+        closed = np.array([*[point not in opened for point in self.table.points], False])
+        cluster_s, served, asleep = self.cluster.columns(self.table.points, now_s, insists=not rules.policy.chooses)
+        estimates = Estimates(
+            device_s=self.costs.device_s,
+            moved_bytes=self.costs.moved_bytes,
+            bytes_sd=self.costs.bytes_sd,
+            looks=self.costs.looks,
+            cluster_s=cluster_s[self.table.point_of],
+            served=served[self.table.point_of],
+            closed=closed[self.table.point_of],
+            asleep=asleep[self.table.point_of],
+            link=self.link.view(now_s) if link_up else None,
+            energy=self.energy,
+        )
+        limits = Limits(
+            # An option that is named with its rate is taken as it is.
+            drop=1.0 if rules.policy.rate is not None else constraints.most_drop,
+            latency_s=constraints.deadline_s,
+            energy_j=min(constraints.most_energy_j, self.joules_left.left(now_s)),
+            cluster_s=constraints.most_cluster_s,
+            bytes=self.bytes_left.left(now_s),
+        )
+        return Snapshot(
+            table=self.table,
+            estimates=estimates,
+            allowed=self._allowed,
+            goal=rules.goal,
+            limits=limits,
+            due_s=due_s,
+            now_s=now_s,
+            held=self._held,
+            draw=self._random.random(),
+            calm=rules.calm,
+            races=rules.races and rules.policy.kind == "auto",
+        )
 
     def _hold(self, decision: Decision, snapshot: Snapshot) -> None:
         row, held = self.costs.row(decision.option_id), self._held
@@ -107,45 +146,6 @@ class Decider:
         if kind in PAPERS:
             return plan_as(kind, snapshot, self._offline, self._service_s())
         return plan(snapshot)
-
-    def _snapshot(self, due_s: float, now_s: float, opened: Container[PointName], *, link_up: bool) -> Snapshot:
-        rules, constraints = self.rules, self.rules.constraints
-        closed = np.array([*(point not in opened for point in self.table.points), False])
-        asleep = np.array([*(self.cluster.is_asleep(point) for point in self.table.points), False])
-        cluster_s, served = self.cluster.columns(self.table.points, now_s, insists=not rules.policy.chooses)
-        estimates = Estimates(
-            device_s=self.costs.device_s,
-            moved_bytes=self.costs.moved_bytes,
-            bytes_sd=self.costs.bytes_sd,
-            looks=self.costs.looks,
-            cluster_s=cluster_s[self.table.point_of],
-            served=served[self.table.point_of],
-            closed=closed[self.table.point_of],
-            asleep=asleep[self.table.point_of],
-            link=self.link.view(now_s) if link_up else None,
-            energy=self.energy,
-        )
-        limits = Limits(
-            # An option that is named with its rate is taken as it is.
-            drop=1.0 if rules.policy.rate is not None else constraints.most_drop,
-            latency_s=constraints.deadline_s,
-            energy_j=min(constraints.most_energy_j, self.joules_left.left(now_s)),
-            cluster_s=constraints.most_cluster_s,
-            bytes=self.bytes_left.left(now_s),
-        )
-        return Snapshot(
-            table=self.table,
-            estimates=estimates,
-            allowed=self._allowed,
-            goal=rules.goal,
-            limits=limits,
-            due_s=due_s,
-            now_s=now_s,
-            held=self._held,
-            draw=self._random.random(),
-            calm=rules.calm,
-            races=rules.races and rules.policy.kind == "auto",
-        )
 
     def _service_s(self) -> Floats:
         loads = [self.cluster.load(point) for point in self.table.points]

@@ -40,7 +40,8 @@ def chance_missed(snapshot: Snapshot, costs: Costs) -> Floats:
         return np.zeros(len(snapshot.table.ids))
     left_s = snapshot.limits.latency_s - (snapshot.now_s - snapshot.due_s)
     device_s = snapshot.estimates.device_s
-    odds = np.clip((left_s - costs.total_s) / np.maximum(costs.link_sd_s, LEAST_SD_S), -20.0, 20.0)
+    odds = (left_s - costs.total_s) / np.maximum(costs.link_sd_s, LEAST_SD_S)
+    odds = np.minimum(np.maximum(odds, -20.0), 20.0)
     chance: Floats = 1.0 / (1.0 + np.exp(LOGISTIC * odds))
     hedged = snapshot.table.sends & (device_s <= alone_s(left_s, float(device_s[snapshot.table.local])))
     chance[hedged] = 0.0

@@ -49,7 +49,7 @@ class OptionCosts:
     def __init__(self, options: tuple[Option, ...], device_s: Mapping[OptionId, float]) -> None:
         self._row = {option.id: row for row, option in enumerate(options)}
         sends = np.array([option.coder != "none" for option in options])
-        self._pictures = np.flatnonzero([is_picture(option) for option in options])
+        self._pictures = [row for row, option in enumerate(options) if is_picture(option)]
         self._profile_s: Floats = np.array([device_s.get(option.id, 0.0) for option in options], float)
         self._own: Floats = np.ones(len(options))
         self.k_mobile = 1.0
@@ -60,8 +60,8 @@ class OptionCosts:
         most = np.array([option.measured.bytes_p95 for option in options], float)
         spread = np.maximum(most - means, 0.0) / _P95_SDS
         self._activity = 0.0
-        self._coded_bytes: Floats = self._sent_bytes.copy()
-        self._coded_activity: Floats = np.zeros(len(options))
+        self._coded: dict[int, tuple[float, float]] = {}
+        """Of a row: its bytes when a frame was coded so last, and the activity of that frame."""
         self._spread: Floats = np.divide(spread, means, out=np.zeros(len(options)), where=means > 0)
 
     @property
@@ -104,12 +104,11 @@ class OptionCosts:
     def note_activity(self, activity: float) -> None:
         """Take the spatial activity of the frame to come: what is known of pictures' sizes becomes that of its own."""
         self._activity = activity
-        of = self._coded_activity[self._pictures]
-        # Where none was coded yet, or one without any activity, this frame is taken to be of that size.
-        self._coded_activity[self._pictures] = of = np.where(of > 0, of, activity)
-        times = np.divide(activity, of, out=np.ones(len(of)), where=of > 0)
-        scale = (times**ACTIVITY_EXPONENT).clip(1 / MOST_SCALED, MOST_SCALED)
-        self._sent_bytes[self._pictures] = self._coded_bytes[self._pictures] * scale
+        for row in self._pictures:
+            # Where none was coded yet, the first frame is taken to be as large as the bundle's pictures.
+            coded_bytes, of = self._coded.setdefault(row, (float(self._sent_bytes[row]), activity))
+            scale = (activity / of) ** ACTIVITY_EXPONENT if of > 0 else 1.0
+            self._sent_bytes[row] = coded_bytes * min(max(scale, 1 / MOST_SCALED), MOST_SCALED)
 
     def note_size(self, option_id: OptionId, bitstream_bytes: int) -> None:
         """Take the bytes that an option's one message would have had, for a frame that was not sent so."""
@@ -119,4 +118,4 @@ class OptionCosts:
         mean = self._sent_bytes[row]
         counted = min(sent_bytes, OUTLIER * mean) if mean > 0 else sent_bytes
         self._sent_bytes[row] += (weight if mean > 0 else 1.0) * (counted - mean)
-        self._coded_bytes[row], self._coded_activity[row] = self._sent_bytes[row], self._activity
+        self._coded[row] = (float(self._sent_bytes[row]), self._activity)

@@ -179,7 +179,7 @@ def _reasons(
 ) -> tuple[str, ...]:
     table = snapshot.table
     candidates = within if not broken else allowed
-    count = int(candidates.sum())
+    count = int(np.count_nonzero(candidates))
     reasons = []
     if broken:
         reasons.append(f"none keeps all limits; least over: {', '.join(broken)}")
@@ -192,10 +192,10 @@ def _reasons(
         reasons.append(
             f"one of {count}; {verb} {table.names[second]} by {abs(others[second] - score[row]) * 1e3:.1f}{unit}"
         )
-    left_out = int(allowed.sum()) - count
+    left_out = int(np.count_nonzero(allowed)) - count
     if left_out:
         reasons.append(f"{left_out} over a limit")
-    unserved = int((snapshot.allowed & ~snapshot.estimates.served).sum())
+    unserved = int(np.count_nonzero(snapshot.allowed & ~snapshot.estimates.served))
     if unserved:
         reasons.append(f"{unserved} not served now")
     return tuple(reasons)

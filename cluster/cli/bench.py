@@ -65,7 +65,7 @@ def path(*, seconds: float, port: int, json_file: Path | None) -> None:
 @click.option("--frames", default=200, show_default=True, help="Frames of each run.")
 @JSON_OPTION
 def agent(*, bundle: Path | None, frames: int, json_file: Path | None) -> None:
-    """Measure what the agent itself costs: import, start, memory, and time a frame beside the head."""
+    """Measure what the agent itself costs: import, start, memory, a decision, and time a frame beside the head."""
     from cluster.bundles.shipped import shipped_bundle
     from cluster.free_ports import free_ports
     from loadtests.agent_benchmark import AgentBenchmark
@@ -102,6 +102,12 @@ def _print_agent(figures: dict[str, Any]) -> None:
     output().print(
         f"import: {figures['import_s']:.2f} s, of which Python itself {figures['python_s']:.2f} s; "
         f"ONNX Runtime alone {figures['import_onnxruntime_s']:.2f} s"
+    )
+    decision = figures["decision"]
+    output().print(
+        f"a decision over {decision['options']} options: {decision['plan_us']:.0f} µs by the planner, "
+        f"{decision['decide_us']:.0f} µs with all that is gathered for it; a look at the frame before it "
+        f"{decision['activity_us']:.0f} µs"
     )
 
 

@@ -84,8 +84,11 @@ def test_a_point_rests_after_a_refusal_that_the_next_frame_would_meet_too(
 def test_columns_have_a_row_for_each_point_and_a_last_one_for_what_is_not_sent() -> None:
     view = view_of(load("mid", service_s=0.02, queue_s=0.01), load("late", service_s=0.003, queue_s=0.0))
     view.note_refusal(LATE, Overloaded(""), now_s=100.0)
-    seconds, served = view.columns((MID, LATE, NOWHERE), 100.0)
+    seconds, served, asleep = view.columns((MID, LATE, NOWHERE), 100.0)
     assert seconds == pytest.approx([0.03, 0.003, FIRST_CLUSTER_S, 0.0])
     assert served.dtype == np.bool_
     assert served.tolist() == [True, False, False, True]
+    assert not asleep.any()
+    cold = view_of(load("mid", state="cold")).columns((MID, LATE), 100.0)[2]
+    assert cold.tolist() == [True, False, False]
     assert view.columns((MID, LATE, NOWHERE), 100.0, insists=True)[1].tolist() == [True, False, True, True]
