@@ -33,7 +33,7 @@ DELAY_S: Final = 0.010
 @click.option("--background", default="20:0,40:60,40:90,40:0", show_default=True, metavar="STEPS",
               help="What others ask of the virtual cluster: SECONDS:PERCENT, …, of what its servers can answer one "
               "frame after the other.")  # fmt: skip
-@click.option("--real-background", default="20:0,30:120,30:190,30:0", show_default=True, metavar="STEPS",
+@click.option("--real-background", default="20:0,30:60,30:90,30:0", show_default=True, metavar="STEPS",
               help="The same of the real one, which is one server.")  # fmt: skip
 @click.option("--arrivals", type=click.Choice(["even", "poisson"]), default="even", show_default=True,
               help="How the others' frames come in virtual time.")  # fmt: skip
